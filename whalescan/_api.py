@@ -1,0 +1,81 @@
+"""What a Python program calls: the options of `whalescan run`, under the same names."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from whalescan.config import ScoreOptions, TableOptions, WorkOptions
+from whalescan.detector.spec import Model, find_model
+from whalescan.survey.outputs import Survey
+
+
+def scan(
+    recordings: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    model: str = "",
+    hop: float = ScoreOptions.hop_s,
+    channel: int | str = 1,
+    threshold: float | None = None,
+    timezone: str = "",
+    time_format: str = "",
+    raven_root: str = "",
+    device: str = "auto",
+    batch_size: int = WorkOptions.batch_size,
+    workers: int = 0,
+    scheduler: str = "",
+    restart: bool = False,
+    quiet: bool = True,
+) -> Survey:
+    """Find the calls in recordings.
+
+    Args:
+        recordings: a folder, file or pattern, or several of them.
+        output: folder for tables and scores; nothing is kept where this is None.
+        model: path of a model file; empty for the default one.
+        hop: seconds between windows.
+        channel: 1-based, or ``"all"``.
+        threshold: score at which a detection opens; None for the model's own.
+        timezone: zone of recorder clocks whose file names do not state one.
+        time_format: ``strptime`` format of the times in file names.
+        raven_root: folder of the recordings as the reviewer's computer sees it.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        batch_size: windows scored at a time.
+        workers: chunks scored beside each other; 0 for one a core.
+        scheduler: address or scheduler file of a Dask cluster; empty for this machine.
+        restart: score again what was scored before.
+        quiet: no progress bar.
+
+    Returns:
+        Every recording with its outcome, and the calls; a recording that cannot be read is an outcome, not an error.
+
+    Raises:
+        UsageError, ModelError: before anything is started.
+        OutputError: when results cannot be written.
+    """
+    from whalescan.survey.job import Job
+    from whalescan.survey.run import run  # Dask takes its time to import
+
+    inputs = [recordings] if isinstance(recordings, str | os.PathLike) else recordings
+    with tempfile.TemporaryDirectory(prefix="whalescan-") as nowhere:
+        return run(
+            Job(
+                inputs=tuple(os.fspath(text) for text in inputs),
+                output=Path(nowhere if output is None else output),
+                scores=ScoreOptions(model, hop, str(channel)),
+                tables=TableOptions(threshold, timezone, time_format, raven_root),
+                work=WorkOptions(device, batch_size, workers, scheduler, restart, quiet),
+            )
+        )
+
+
+def load_model(name_or_path: str | os.PathLike[str] | None = None) -> Model:
+    """What a model is: the default one, or that of a file.
+
+    Raises:
+        ModelError: when the file is absent, is no whalescan model, or is damaged.
+    """
+    return find_model(None if name_or_path is None else os.fspath(name_or_path))

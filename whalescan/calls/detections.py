@@ -1,0 +1,166 @@
+"""From window scores to calls. Pure arithmetic on arrays: no file, no clock, no model.
+
+1. Hysteresis: a run of windows opens at the high threshold and extends while scores stay above the low one.
+2. Runs closer than a gap become one, and runs that are too short are dropped.
+3. A run may hold several calls. The highest window names the first, by the box of energy that it saw; every window that
+   covers this box is explained by it, and what remains above the threshold names the next.
+4. The box is settled by the median of the boxes that the windows around it saw: a 1 s call gives a box of about 1 s.
+
+A window's box and the choice among windows depend on scores only, not on the threshold. So a call that is found at two
+thresholds has the same box and the same id in both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from whalescan.core import FloatArray, IntArray, UsageError, WindowGrid
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionRule:
+    """How scores become calls.
+
+    Attributes:
+        threshold: score at which a run opens; 0 to 1.
+        low_ratio: a run extends down to this part of the threshold.
+        gap_s: runs with less than this between them are one.
+        min_duration_s: shortest run, counted in hops.
+        separation_s: calls whose middles are closer than this are one.
+        default_band_hz: edges of the box where no trace stands out.
+    """
+
+    threshold: float = 0.5
+    low_ratio: float = 0.5
+    gap_s: float = 0.5
+    min_duration_s: float = 0.0
+    separation_s: float = 1.0
+    default_band_hz: tuple[float, float] = (50.0, 350.0)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold <= 1:
+            raise UsageError(f"a threshold of {self.threshold:g} lets everything or nothing through; choose one in (0, 1]")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call on a recording's own axis: samples at the model's rate, half open."""
+
+    begin_sample: int
+    end_sample: int
+    low_hz: float
+    high_hz: float
+    score: float
+
+    @property
+    def middle_sample(self) -> float:
+        """Half way between begin and end."""
+        return (self.begin_sample + self.end_sample) / 2
+
+
+_EXPLAINED = 0.7
+"""A window that covers this part of a call's box owes its score to that call."""
+_AGREEING = 0.5
+"""Windows with at least this part of the highest window's score have a say in the box."""
+_SHORTEST_S, _FALLBACK_S = 0.3, 1.0
+"""A trace shorter than the first is no call's; a box of the second length then stands for the call."""
+
+
+def find(scores: FloatArray, boxes: FloatArray, grid: WindowGrid, n_samples: int, rule: DetectionRule) -> list[Call]:
+    """Calls of one class in one recording, in the order of their beginnings.
+
+    Args:
+        scores: float32 ``[n_windows]``; NaN where a window holds no sound.
+        boxes: float32 ``[n_windows, 4]``, each window's box as in `WindowScores`.
+        grid: places windows in time.
+        n_samples: length of the recording at the model's rate; no box reaches past it.
+        rule: thresholds and distances.
+    """
+    scores = np.nan_to_num(scores, nan=0.0)
+    absolute = absolute_boxes(boxes, grid, rule)
+    calls: list[Call] = []
+    for first, last in runs(scores, grid, rule):
+        calls += _calls_in_run(scores, absolute, grid, rule, first, last)
+    clipped = [_clip(call, n_samples) for call in _apart(calls, rule.separation_s * grid.rate_hz)]
+    return sorted(clipped, key=lambda call: (call.begin_sample, call.end_sample))
+
+
+def runs(scores: FloatArray, grid: WindowGrid, rule: DetectionRule) -> list[tuple[int, int]]:
+    """First and last window (inclusive) of each run that hysteresis finds, gaps bridged, short ones dropped."""
+    above = np.concatenate([[False], scores >= rule.threshold * rule.low_ratio, [False]])
+    edges = np.flatnonzero(np.diff(above.astype(np.int8)))
+    spans = list(zip(edges[::2].tolist(), (edges[1::2] - 1).tolist(), strict=True))
+    opened = [span for span in spans if scores[span[0] : span[1] + 1].max() >= rule.threshold]
+    merged: list[tuple[int, int]] = []
+    for first, last in opened:
+        if merged and (first - merged[-1][1] - 1) * grid.hop_samples < rule.gap_s * grid.rate_hz:
+            merged[-1] = (merged[-1][0], last)
+        else:
+            merged.append((first, last))
+    shortest = rule.min_duration_s * grid.rate_hz
+    return [(first, last) for first, last in merged if (last - first + 1) * grid.hop_samples >= shortest]
+
+
+def absolute_boxes(boxes: FloatArray, grid: WindowGrid, rule: DetectionRule) -> FloatArray:
+    """Boxes ``[n_windows, 4]`` in samples from the recording's first; the window's middle second where it saw no trace."""
+    begins = (np.arange(len(boxes)) * grid.hop_samples)[:, None]
+    middle = grid.window_samples / 2
+    half = _FALLBACK_S * grid.rate_hz / 2
+    fallback = np.array([middle - half, middle + half, *rule.default_band_hz])
+    too_short = ~(boxes[:, 1] - boxes[:, 0] >= _SHORTEST_S * grid.rate_hz)
+    absolute = np.where(too_short[:, None], fallback, boxes.astype(np.float64))
+    absolute[:, :2] += begins
+    return absolute
+
+
+def _calls_in_run(
+    scores: FloatArray, boxes: FloatArray, grid: WindowGrid, rule: DetectionRule, first: int, last: int
+) -> list[Call]:
+    """Calls in the windows ``first..last``, the highest first."""
+    windows = np.arange(first, last + 1)
+    begins = windows * grid.hop_samples
+    waiting = scores[windows] >= rule.threshold
+    calls = []
+    while waiting.any():
+        best = int(np.argmax(np.where(waiting, scores[windows], -1)))
+        call = _settle(scores, boxes, grid, int(windows[best]))
+        calls.append(call)
+        covered = np.minimum(call.end_sample, begins + grid.window_samples) - np.maximum(call.begin_sample, begins)
+        waiting &= covered < _EXPLAINED * (call.end_sample - call.begin_sample)
+        waiting[best] = False
+    return calls
+
+
+def _settle(scores: FloatArray, boxes: FloatArray, grid: WindowGrid, best: int) -> Call:
+    """The call that a window saw, its box agreed upon with the windows around it that saw the same."""
+    reach = grid.window_samples // grid.hop_samples
+    near: IntArray = np.arange(max(best - reach, 0), min(best + reach + 1, len(scores)))
+    middles = boxes[:, :2].mean(axis=1)
+    begin, end = boxes[best, :2]
+    same = (np.abs(middles[near] - middles[best]) < (end - begin) / 2) & (scores[near] >= _AGREEING * scores[best])
+    agreed = np.median(boxes[near[same]], axis=0)
+    return Call(
+        begin_sample=round(agreed[0]),
+        end_sample=round(agreed[1]),
+        low_hz=float(agreed[2]),
+        high_hz=float(agreed[3]),
+        score=float(scores[best]),
+    )
+
+
+def _apart(calls: list[Call], separation_samples: float) -> list[Call]:
+    """Drop calls whose middle is too close to that of a higher one."""
+    kept: list[Call] = []
+    for call in sorted(calls, key=lambda call: -call.score):
+        if all(abs(call.middle_sample - other.middle_sample) >= separation_samples for other in kept):
+            kept.append(call)
+    return kept
+
+
+def _clip(call: Call, n_samples: int) -> Call:
+    """Keep the box inside the recording, and at least one sample long."""
+    begin = min(max(call.begin_sample, 0), n_samples - 1)
+    end = min(max(call.end_sample, begin + 1), n_samples)
+    return Call(begin, end, call.low_hz, call.high_hz, call.score)

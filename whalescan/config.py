@@ -1,0 +1,78 @@
+"""The options: those that change scores, those that change tables, and those that only change how the work is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from whalescan.core import UsageError
+
+ALL_CHANNELS = "all"
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """What determines scores, beside the recording itself. All of it enters the fingerprint of stored scores.
+
+    Attributes:
+        model: path of a model file; empty for the default model.
+        hop_s: distance between windows; ``benchmarks/README.md`` says what a shorter one finds and costs.
+        channel: a 1-based number, or ``all``.
+    """
+
+    model: str = ""
+    hop_s: float = 0.25
+    channel: str = "1"
+
+    def channels(self, available: int) -> tuple[int, ...]:
+        """The channels to score of a recording that has ``available``; empty where the one asked for is not there."""
+        if self.channel == ALL_CHANNELS:
+            return tuple(range(1, available + 1))
+        return (int(self.channel),) if int(self.channel) <= available else ()
+
+    def __post_init__(self) -> None:
+        if self.channel != ALL_CHANNELS and not (self.channel.isdecimal() and int(self.channel) >= 1):
+            raise UsageError(f"--channel {self.channel!r} is none; give a number from 1, or 'all'")
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """What changes the tables that are made of the scores.
+
+    Attributes:
+        threshold: score at which a detection opens; None for the model's own.
+        timezone: zone of recorder clocks whose file names do not state one.
+        time_format: ``strptime`` format of the times in file names; empty for the known recorders.
+        raven_root: folder of the recordings as the reviewer's computer sees it.
+    """
+
+    threshold: float | None = None
+    timezone: str = ""
+    time_format: str = ""
+    raven_root: str = ""
+
+
+@dataclass(frozen=True)
+class WorkOptions:
+    """How the work is done. The batch size may move a score by less than 0.01, the others not at all.
+
+    Attributes:
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        batch_size: windows scored at a time.
+        workers: chunks scored beside each other on this machine; 0 for as many as suit it.
+        scheduler: address or scheduler file of a Dask cluster; empty for this machine.
+        restart: score again what has been scored.
+        quiet: no progress bar and no summary.
+        verbose: name each recording as it is finished.
+    """
+
+    device: str = "auto"
+    batch_size: int = 32
+    workers: int = 0
+    scheduler: str = ""
+    restart: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.workers < 0:
+            raise UsageError("--batch-size must be at least 1 and --workers at least 0")

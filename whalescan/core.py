@@ -1,0 +1,233 @@
+"""The nouns and the errors. Every floor of the house speaks in these words.
+
+Time is an integer sample index at the model's rate until it is printed; `WindowGrid` is the only place where an index
+becomes seconds.
+
+Errors::
+
+    WhalescanError
+     +- UsageError       options that cannot be, inputs that are not there          exit status 2
+     +- RecordingError   a recording that cannot be read, or only in part           recorded, the run goes on
+     +- ModelError       a model file that is none, is damaged, or does not fit     exit status 2
+     +- TableError       a table that is not what it claims to be                   exit status 2
+     +- OutputError      results that cannot be written                             exit status 1
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+
+class WhalescanError(Exception):
+    """Base of all errors of this package. The text names the file, the place in it, and the remedy."""
+
+
+class UsageError(WhalescanError):
+    """Options or inputs with which nothing can be started."""
+
+
+class RecordingError(WhalescanError):
+    """A recording that cannot be read."""
+
+
+class ModelError(WhalescanError):
+    """A model file that is none, is damaged, or does not fit the task."""
+
+
+class TableError(WhalescanError):
+    """A table that is not what it claims to be."""
+
+
+class OutputError(WhalescanError):
+    """Results that cannot be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowGrid:
+    """Windows of equal length at equal distances, counted from a recording's first sample.
+
+    Attributes:
+        rate_hz: samples a second, of the model and not of the recording.
+        window_samples: length of a window.
+        hop_samples: distance between the beginnings of neighbouring windows.
+    """
+
+    rate_hz: int
+    window_samples: int
+    hop_samples: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.hop_samples <= self.window_samples:
+            raise UsageError(
+                f"a hop of {self.hop_samples / self.rate_hz:g} s does not fit windows of "
+                f"{self.window_samples / self.rate_hz:g} s; choose one above 0 and at most that long"
+            )
+
+    def n_windows(self, n_samples: int) -> int:
+        """Windows needed so that each of ``n_samples`` lies in at least one; the last may reach past the end."""
+        if n_samples <= 0:
+            return 0
+        return 1 + max(0, -(-(n_samples - self.window_samples) // self.hop_samples))
+
+    def begin_sample(self, window: int) -> int:
+        """First sample of a window."""
+        return window * self.hop_samples
+
+    def seconds(self, sample: float) -> float:
+        """Seconds from the recording's first sample."""
+        return sample / self.rate_hz
+
+
+@dataclass(frozen=True, slots=True)
+class PcmLayout:
+    """Where plain samples lie in a file whose header does not say it rightly.
+
+    Attributes:
+        offset_bytes: position of the first sample.
+        subtype, endian: as soundfile names them, e.g. ``PCM_16`` and ``LITTLE``.
+    """
+
+    offset_bytes: int
+    subtype: str
+    endian: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A sound file and its place in time.
+
+    Attributes:
+        name: path below the folder that was given, with ``/``, without suffix; unique within a run.
+        path: where it is.
+        relative: path below the folder that was given, with ``/`` and with suffix.
+        rate_hz: sampling rate of the file.
+        n_frames: samples per channel that the file holds, whatever its header says.
+        channels: number of channels.
+        size_bytes: length of the file.
+        start_utc: when its first sample was recorded (aware, UTC), or None where that is not known.
+        time_source: how ``start_utc`` is known, or why not.
+        problem: what is wrong with the file although it can be read; empty where nothing is.
+        layout: how to read past a header that is wrong; None where the header can be trusted.
+    """
+
+    name: str
+    path: Path
+    relative: str
+    rate_hz: int
+    n_frames: int
+    channels: int
+    size_bytes: int
+    start_utc: datetime | None = None
+    time_source: str = "none"
+    problem: str = ""
+    layout: PcmLayout | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """True length: frames over rate."""
+        return self.n_frames / self.rate_hz
+
+    def n_samples(self, rate_hz: int) -> int:
+        """Length in samples at another rate, rounded up: the last instant of sound counts."""
+        return -(-self.n_frames * rate_hz // self.rate_hz)
+
+    def utc(self, offset_s: float) -> datetime | None:
+        """Clock time at an offset from the first sample."""
+        return None if self.start_utc is None else self.start_utc + timedelta(seconds=offset_s)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowScores:
+    """What the detector says of each window.
+
+    Attributes:
+        scores: float32 ``[n_windows, n_classes]``, 0 to 1.
+        boxes: float32 ``[n_windows, 4]``: begin and end of the call in samples from the window's first, low and high edge
+            in Hz; NaN where the window holds none.
+        complexity: float32 ``[n_windows, 4]``: H, C_SQ, C_JSD, C_TV.
+    """
+
+    scores: FloatArray
+    boxes: FloatArray
+    complexity: FloatArray
+
+    @staticmethod
+    def join(parts: list[WindowScores]) -> WindowScores:
+        """Consecutive windows as one."""
+        return WindowScores(
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.boxes for part in parts]),
+            np.concatenate([part.complexity for part in parts]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """A call that the detector found: a box in time and frequency with a score.
+
+    Attributes:
+        recording: name of the recording in which the call begins.
+        channel: 1-based, as Raven counts.
+        begin_s, end_s: from the recording's first sample; ``0 <= begin_s < end_s <= duration``.
+        low_hz, high_hz: edges of the box.
+        label: the class.
+        score: of the highest window, 0 to 1.
+        detection_id: the same call gets the same id in every table and in every run.
+    """
+
+    recording: str
+    channel: int
+    begin_s: float
+    end_s: float
+    low_hz: float
+    high_hz: float
+    label: str
+    score: float
+    detection_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """A selection that a person drew: the same box, without a score."""
+
+    begin_s: float
+    end_s: float
+    low_hz: float
+    high_hz: float
+    label: str
+    channel: int = 1
+
+
+class Status(StrEnum):
+    """How a recording ended."""
+
+    DONE = "done"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one recording.
+
+    Attributes:
+        status: done, partial (some of its sound could not be read), failed (none could) or skipped (not asked for).
+        analysed_s: seconds of sound that were readable and lie in a scored window.
+        n_detections: calls found, all channels together.
+        problem: what was wrong, where, and what helps; empty where nothing was.
+    """
+
+    status: Status
+    analysed_s: float
+    n_detections: int
+    problem: str = ""

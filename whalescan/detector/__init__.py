@@ -1,0 +1,1 @@
+"""Samples to scores; with `learn`, the only floor that knows torch."""

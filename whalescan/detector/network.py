@@ -1,0 +1,87 @@
+"""The detector: front end and network as one module, the same in training and in scanning."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
+
+from whalescan.core import ModelError
+from whalescan.detector.frontend import N_CHANNELS, FrontEnd
+from whalescan.detector.spec import FrontEndOptions
+
+_KERAS_EPS = 1e-3
+"""The ImageNet weights were trained with Keras' BatchNorm epsilon; timm's 1e-5 shifts every feature."""
+
+
+class Detector(nn.Module):
+    """Windows of sound to one logit per class.
+
+    Shape:
+        - windows: float32 ``[n_windows, window_samples]``, any scale
+        - logits: float32 ``[n_windows, n_classes]``
+    """
+
+    def __init__(self, architecture: str, options: FrontEndOptions, n_classes: int) -> None:
+        super().__init__()
+        self.frontend = FrontEnd(options)
+        try:
+            self.network: nn.Module = timm.create_model(architecture, num_classes=n_classes, in_chans=N_CHANNELS)
+        except RuntimeError as error:
+            raise ModelError(f"timm {timm.__version__} has no network {architecture!r}: {error}") from error
+        for module in self.network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = _KERAS_EPS
+        self.network.to(memory_format=torch.channels_last)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Logits of windows."""
+        return self.classify(self.frontend(windows))
+
+    def classify(self, pictures: Tensor) -> Tensor:
+        """Logits of pictures ``[n_windows, 3, n_bins, n_frames]``."""
+        dtype = next(self.network.parameters()).dtype
+        logits: Tensor = self.network(pictures.to(dtype, memory_format=torch.channels_last))
+        return logits.float()
+
+
+def start_from_imagenet(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy ImageNet weights; the head stays as it is.
+
+    Raises:
+        ModelError: where a weight is missing or has another shape.
+    """
+    state = {name: tensor.float() for name, tensor in weights.items() if not name.startswith("fc.")}
+    try:
+        result = network.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise ModelError(f"these are no weights of this network: {error}") from error
+    missing = [name for name in result.missing_keys if not name.startswith("fc.")]
+    if missing or result.unexpected_keys:
+        raise ModelError(f"these are no weights of this network: without {missing[:3]}, with {result.unexpected_keys[:3]}")
+
+
+def prepare_for_scanning(detector: Detector, device: torch.device, dtype: torch.dtype) -> Detector:
+    """Fold every BatchNorm into its convolution and move to the device; the detector given must not be used any more."""
+    detector.eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch.fx' own, not ours to mend
+        detector.network = fuse(detector.network)
+    detector.network.to(device, dtype).to(memory_format=torch.channels_last)
+    return detector.to(device=device)
+
+
+def best_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the processor computes with it, float32 elsewhere."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    return torch.bfloat16 if _cpu_has_bfloat16() else torch.float32
+
+
+def _cpu_has_bfloat16() -> bool:
+    supported: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return supported

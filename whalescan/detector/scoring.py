@@ -1,0 +1,123 @@
+"""Windows of sound to scores, in batches."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whalescan.core import FloatArray, UsageError, WindowGrid, WindowScores
+from whalescan.detector import complexity, evidence
+from whalescan.detector.modelfile import load_detector
+from whalescan.detector.network import best_dtype, prepare_for_scanning
+from whalescan.detector.spec import Model
+
+BOX_FLOOR = 0.02
+"""Windows below this score are not asked where their call is."""
+
+
+class Scorer:
+    """A model on a device. Scores depend on the batch's size, not on who else is scoring."""
+
+    def __init__(self, model: Model, device: torch.device, batch_size: int) -> None:
+        self.spec = model.spec
+        self.device = device
+        self.batch_size = batch_size
+        self._detector = prepare_for_scanning(load_detector(model), device, best_dtype(device))
+        self._slope, self._offset = model.spec.calibration
+
+    def score(self, samples: FloatArray, grid: WindowGrid, n_windows: int) -> WindowScores:
+        """Score ``n_windows`` windows, the first of which begins with the first sample.
+
+        Args:
+            samples: float32 ``[n]``; windows that reach past the end are filled with the mirrored sound.
+            grid: distance and length of the windows.
+            n_windows: how many.
+        """
+        windows = _windows(samples, grid, n_windows)
+        with torch.inference_mode(), _one_thread:
+            batches = [self._score(windows[i : i + self.batch_size]) for i in range(0, n_windows, self.batch_size)]
+        return WindowScores.join(batches)
+
+    def _score(self, windows: FloatArray) -> WindowScores:
+        contrast = self._detector.frontend.contrast(torch.from_numpy(windows.copy()).to(self.device))
+        logits = self._detector.classify(self._detector.frontend.picture(contrast))
+        scores = torch.sigmoid(self._slope * logits + self._offset).cpu().numpy()
+        options = self.spec.front_end
+        return WindowScores(
+            scores=scores,
+            boxes=_boxes(contrast.cells, scores.max(axis=1), self),
+            complexity=complexity.window_complexity(contrast.cells, options.bin_hz, options.low_bin).cpu().numpy(),
+        )
+
+
+def _boxes(contrast: Tensor, scores: FloatArray, scorer: Scorer) -> FloatArray:
+    boxes = np.full((len(scores), 4), np.nan, np.float32)
+    chosen = np.flatnonzero(scores >= BOX_FLOOR)
+    for i, cells in zip(chosen, contrast[chosen].cpu().numpy(), strict=True):
+        boxes[i] = evidence.call_box(cells, scorer.spec.front_end)
+    return boxes
+
+
+def _windows(samples: FloatArray, grid: WindowGrid, n_windows: int) -> FloatArray:
+    """View ``[n_windows, window_samples]``."""
+    needed = grid.begin_sample(n_windows - 1) + grid.window_samples
+    if needed > len(samples):
+        samples = _mirror_end(samples, grid.begin_sample(n_windows - 1), needed)
+    every = np.lib.stride_tricks.sliding_window_view(samples, grid.window_samples)
+    return every[:: grid.hop_samples][:n_windows]
+
+
+def _mirror_end(samples: FloatArray, begin: int, needed: int) -> FloatArray:
+    """Fill the last window, from ``begin``, with its own sound mirrored: no step, no silence, no foreign sound."""
+    own = samples[begin:]
+    return np.concatenate([samples[:begin], np.pad(own, (0, needed - len(samples)), "reflect")])
+
+
+class _OneThread:
+    """One torch thread a scoring task, while any task is scoring; tasks run beside each other instead.
+
+    So the arithmetic, and with it every bit of a score, is the same for any number of workers.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_scoring = 0
+        self._threads_outside = 1
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._n_scoring == 0:
+                self._threads_outside = torch.get_num_threads()
+                torch.set_num_threads(1)
+            self._n_scoring += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._n_scoring -= 1
+            if self._n_scoring == 0:
+                torch.set_num_threads(self._threads_outside)
+
+
+_one_thread = _OneThread()
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        UsageError: for a name that is none, or a GPU that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"--device {name!r} is no device; use auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {name!r} is not supported; use auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"--device {name}: torch sees {torch.cuda.device_count()} GPUs here; use cpu or auto")
+    return device

@@ -1,0 +1,170 @@
+"""What a model says of itself: all but its weights. Nothing here needs torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from whalescan.core import ModelError, WindowGrid
+
+FORMAT = "whalescan-model/1"
+UPCALL = "NARW upcall"
+ARCHITECTURE = "legacy_xception"
+DEFAULT_MODEL = Path(__file__).parents[1] / "models" / "narw-xception-1.safetensors"
+_LONGEST_HEADER = 100_000_000
+"""The limit that the safetensors format itself sets."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrontEndOptions:
+    """What a picture is. Stored in the model file; nothing about pictures is configured anywhere else.
+
+    Attributes:
+        rate_hz: sampling rate of the windows.
+        window_samples: length of a window.
+        fft_samples: length of a Hann-weighted analysis frame.
+        frame_hop_samples: distance between the beginnings of two frames.
+        low_bin: first frequency bin of the picture (a bin is ``rate_hz / fft_samples`` wide).
+        n_bins: number of frequency bins.
+        floor: power ratio to the background that is added before the logarithm; it bounds pictures from below.
+        ceiling: power ratio to the background above which a picture is clipped.
+    """
+
+    rate_hz: int = 2000
+    window_samples: int = 4000
+    fft_samples: int = 256
+    frame_hop_samples: int = 25
+    low_bin: int = 2
+    n_bins: int = 64
+    floor: float = 0.05
+    ceiling: float = 1000.0
+
+    @property
+    def n_frames(self) -> int:
+        """Analysis frames that lie wholly inside a window."""
+        return (self.window_samples - self.fft_samples) // self.frame_hop_samples + 1
+
+    @property
+    def bin_hz(self) -> float:
+        """Width of a frequency bin."""
+        return self.rate_hz / self.fft_samples
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """All of a model but its weights.
+
+    Attributes:
+        classes: names of the outputs, in their order.
+        front_end: what a picture is.
+        thresholds: score above which a detection opens, one per class.
+        calibration: ``(slope, offset)``; a score is ``sigmoid(slope * logit + offset)``.
+        training: data, recipe and seed.
+        metrics: what was measured, and on what.
+    """
+
+    classes: tuple[str, ...] = (UPCALL,)
+    front_end: FrontEndOptions = FrontEndOptions()
+    architecture: str = ARCHITECTURE
+    thresholds: tuple[float, ...] = (0.5,)
+    calibration: tuple[float, float] = (1.0, 0.0)
+    training: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    licence: str = "Apache-2.0"
+    whalescan_version: str = ""
+
+    def grid(self, hop_s: float) -> WindowGrid:
+        """The windows of this model at a hop, rounded to whole samples."""
+        return WindowGrid(self.front_end.rate_hz, self.front_end.window_samples, round(hop_s * self.front_end.rate_hz))
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model file that was looked at but not loaded.
+
+    Attributes:
+        name: the file's stem.
+        sha256: hash of the file's bytes; the same hash gives the same scores.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    spec: ModelSpec
+
+
+def find_model(name_or_path: str | Path | None = None) -> Model:
+    """Look at a model file: the default one, or the one at a path.
+
+    Raises:
+        ModelError: when the file is absent, is no whalescan model, or is damaged.
+    """
+    path = Path(name_or_path) if name_or_path else DEFAULT_MODEL
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"{path}: no model can be read there ({error.strerror}); give the path of a .safetensors file"
+        ) from error
+    return Model(path.stem, path, hashlib.sha256(content).hexdigest(), parse_spec(path, _description(path, content)))
+
+
+def describe(model: Model) -> str:
+    """A model as text for a person."""
+    spec = model.spec
+    front_end = spec.front_end
+    top_hz = (front_end.low_bin + front_end.n_bins) * front_end.bin_hz
+    thresholds = ", ".join(f"{name} {value:g}" for name, value in zip(spec.classes, spec.thresholds, strict=True))
+    lines = [
+        f"name          {model.name}",
+        f"file          {model.path}",
+        f"sha256        {model.sha256}",
+        f"network       {spec.architecture} (timm)",
+        f"classes       {', '.join(spec.classes)}",
+        f"thresholds    {thresholds}",
+        f"window        {front_end.window_samples / front_end.rate_hz:g} s at {front_end.rate_hz} Hz",
+        f"picture       {front_end.n_bins} bins x {front_end.n_frames} frames, {front_end.low_bin * front_end.bin_hz:.0f} to "
+        f"{top_hz:.0f} Hz; frames of {1000 * front_end.fft_samples / front_end.rate_hz:g} ms every "
+        f"{1000 * front_end.frame_hop_samples / front_end.rate_hz:g} ms, power over each bin's median, logarithmic",
+        f"licence       {spec.licence}",
+        f"written by    whalescan {spec.whalescan_version}",
+        f"training      {json.dumps(spec.training, indent=2)}",
+        f"metrics       {json.dumps(spec.metrics, indent=2)}",
+    ]
+    return "\n".join(line.replace("\n", "\n              ") for line in lines)
+
+
+def _description(path: Path, content: bytes) -> str | None:
+    """The metadata of a safetensors file: a length, then JSON."""
+    try:
+        length = struct.unpack("<Q", content[:8])[0]
+        if length > min(_LONGEST_HEADER, len(content) - 8):
+            raise ValueError("its header is longer than the file")
+        description = json.loads(content[8 : 8 + length])
+        ends = [entry["data_offsets"][1] for name, entry in description.items() if name != "__metadata__"]
+        if 8 + length + max(ends, default=0) != len(content):
+            raise ValueError("it was cut short")
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+        raise ModelError(f"{path}: not a model, or damaged ({error}); fetch the file again") from error
+    text: str | None = description.get("__metadata__", {}).get("whalescan")
+    return text
+
+
+def parse_spec(path: Path, text: str | None) -> ModelSpec:
+    """A model's description from its JSON text."""
+    if text is None:
+        raise ModelError(f"{path}: holds weights but no whalescan model; only files of `whalescan train` can be used")
+    try:
+        fields = json.loads(text)
+        if fields.pop("format") != FORMAT:
+            raise ModelError(f"{path}: its format is not {FORMAT}; update whalescan")
+        fields["front_end"] = FrontEndOptions(**fields["front_end"])
+        for name in ("classes", "thresholds", "calibration"):
+            fields[name] = tuple(fields[name])
+        return ModelSpec(**fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: its description is damaged ({error}); fetch the file again") from error

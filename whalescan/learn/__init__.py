@@ -1,0 +1,1 @@
+"""People teach the detector, and measure it."""

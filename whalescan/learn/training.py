@@ -1,0 +1,193 @@
+"""Transfer learning: an ImageNet network learns to hear right whales from labelled clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors.torch import load_file
+from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from whalescan.core import FloatArray, IntArray, ModelError, UsageError
+from whalescan.detector.modelfile import write_model
+from whalescan.detector.network import Detector, best_dtype, start_from_imagenet
+from whalescan.detector.spec import ModelSpec
+from whalescan.learn import augmentation
+from whalescan.learn.augmentation import AugmentationOptions
+from whalescan.learn.clips import Clips, read_kaggle
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """The recipe. Everything here changes the model.
+
+    Attributes:
+        epochs: passes over the training clips.
+        batch_size: clips a step.
+        learning_rate: highest rate of the one-cycle schedule (Smith 2018).
+        warm_up: part of the steps in which the rate rises.
+        weight_decay: of AdamW.
+        average_steps: steps over which the weights are averaged; the average is what is validated and kept.
+        validation_share: part of the clips that is never trained on.
+        seed: of everything that is drawn.
+    """
+
+    epochs: int = 8
+    batch_size: int = 48
+    learning_rate: float = 5e-4
+    warm_up: float = 0.2
+    weight_decay: float = 1e-2
+    average_steps: int = 200
+    validation_share: float = 0.1
+    seed: int = 20090328
+    augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class ClipMetrics:
+    """How well windows with and without a call are told apart; each between 0 and 1."""
+
+    auc: float
+    accuracy: float
+    average_precision: float
+    n_clips: int
+
+
+def train(
+    data: Path,
+    output: Path,
+    options: TrainOptions | None = None,
+    imagenet: Path | None = None,
+    spec: ModelSpec | None = None,
+    quiet: bool = False,
+) -> ClipMetrics:
+    """Train on clips in the Kaggle layout and keep the best epoch as a model file.
+
+    Args:
+        data: folder with ``train.csv`` and ``train/``.
+        output: the ``.safetensors`` file to write, anew after each epoch that is better than all before.
+        options: the recipe.
+        imagenet: safetensors file with ImageNet weights under timm's names; timm's own are fetched where this is None.
+        spec: front end, classes and thresholds of the model to be.
+        quiet: no progress bar.
+
+    Returns:
+        Metrics of the kept epoch on the held-out clips.
+    """
+    options, spec = options or TrainOptions(), spec or ModelSpec()
+    clips = read_kaggle(data, spec.front_end.rate_hz, spec.front_end.window_samples, quiet)
+    validating = clips.fold < options.validation_share
+    learning, held_out = clips.where(~validating), clips.where(validating)
+    if len(set(held_out.labels.tolist())) < 2:
+        raise UsageError(f"{data}: the {len(held_out)} held-out clips are all of one kind; give more clips")
+    learner = _Learner(spec, options, len(learning), _imagenet_weights(imagenet, spec.architecture))
+    best: ClipMetrics | None = None
+    for epoch in range(1, options.epochs + 1):
+        batches = learner.batches(learning)
+        progress = tqdm(batches, f"epoch {epoch}/{options.epochs}", learner.n_batches, unit="batch", disable=quiet)
+        loss = sum(learner.step(windows, targets) for windows, targets in progress) / learner.n_batches
+        metrics = clip_metrics(held_out.labels, clip_logits(learner.average, held_out.windows))
+        if not quiet:
+            tqdm.write(f"  loss {loss:.4f}; held-out clips: AUC {metrics.auc:.4f}, accuracy {metrics.accuracy:.4f}")
+        if best is None or metrics.auc > best.auc:
+            best = metrics
+            training = _provenance(options, len(learning), epoch)
+            kept = replace(spec, training=training, metrics={"held-out clips": asdict(metrics)})
+            write_model(output, learner.average, kept)
+    if best is None:
+        raise UsageError("training needs at least one epoch; raise --epochs")
+    return best
+
+
+class _Learner:
+    """The network while it learns: its optimiser, its schedule, and the running average that is kept."""
+
+    def __init__(self, spec: ModelSpec, options: TrainOptions, n_clips: int, imagenet: Mapping[str, Tensor]) -> None:
+        torch.manual_seed(options.seed)
+        self.random = torch.Generator().manual_seed(options.seed)
+        self.options = options
+        self.n_batches = n_clips // options.batch_size
+        if self.n_batches == 0:
+            raise UsageError(f"{n_clips} training clips do not fill one batch of {options.batch_size}; give more clips")
+        self.detector = Detector(spec.architecture, spec.front_end, len(spec.classes))
+        start_from_imagenet(self.detector.network, imagenet)
+        self.averaged = AveragedModel(
+            self.detector, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / options.average_steps), use_buffers=True
+        )
+        self.optimizer = torch.optim.AdamW(self.detector.parameters(), weight_decay=options.weight_decay)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, options.learning_rate, options.epochs * self.n_batches, pct_start=options.warm_up
+        )
+        self.dtype = best_dtype(torch.device("cpu"))
+
+    @property
+    def average(self) -> Detector:
+        """The detector with averaged weights, ready to score."""
+        averaged = self.averaged.module
+        assert isinstance(averaged, Detector)
+        return averaged.eval()
+
+    def batches(self, clips: Clips) -> Iterator[tuple[Tensor, Tensor]]:
+        """All clips in random order; the few that do not fill a batch wait for another epoch."""
+        order = torch.randperm(len(clips), generator=self.random).numpy()
+        for i in range(self.n_batches):
+            chosen = order[i * self.options.batch_size : (i + 1) * self.options.batch_size]
+            yield torch.from_numpy(clips.windows[chosen]), torch.from_numpy(clips.labels[chosen]).float()[:, None]
+
+    def step(self, windows: Tensor, targets: Tensor) -> float:
+        """One step down the gradient; returns the loss before it."""
+        self.detector.train()
+        varied = self.options.augmentation
+        with torch.no_grad():
+            pictures = self.detector.frontend(augmentation.add_noise(windows, varied, self.random))
+            pictures = augmentation.mask(augmentation.shift(pictures, varied, self.random), varied, self.random)
+            pictures, targets = augmentation.mixup(pictures, targets, varied, self.random)
+        with torch.autocast("cpu", self.dtype, enabled=self.dtype != torch.float32):
+            logits = self.detector.classify(pictures)
+        loss = binary_cross_entropy_with_logits(logits, targets)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        self.averaged.update_parameters(self.detector)
+        return loss.item()
+
+
+def clip_logits(detector: Detector, windows: FloatArray, batch_size: int = 64) -> FloatArray:
+    """Logits ``[n_clips]`` of a detector's first class, in float32."""
+    with torch.inference_mode():
+        batches = torch.from_numpy(windows).split(batch_size)
+        return torch.cat([detector(batch)[:, 0] for batch in batches]).numpy()
+
+
+def clip_metrics(labels: IntArray, logits: FloatArray) -> ClipMetrics:
+    """AUC, accuracy at even odds, and average precision."""
+    return ClipMetrics(
+        auc=float(roc_auc_score(labels, logits)),
+        accuracy=float(accuracy_score(labels, logits > 0)),
+        average_precision=float(average_precision_score(labels, logits)),
+        n_clips=len(labels),
+    )
+
+
+def _imagenet_weights(path: Path | None, architecture: str) -> dict[str, Tensor]:
+    if path is None:
+        # only asked for where no file is given: timm fetches its weights from the network
+        network = timm.create_model(architecture, pretrained=True)
+        return dict(network.state_dict())
+    try:
+        return load_file(path)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{path}: no ImageNet weights can be read there ({error})") from error
+
+
+def _provenance(options: TrainOptions, n_clips: int, epoch: int) -> dict[str, Any]:
+    return {"recipe": asdict(options), "n_clips": n_clips, "kept_epoch": epoch, "torch": torch.__version__}

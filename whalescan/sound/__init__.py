@@ -1,0 +1,1 @@
+"""Files to samples with a place in time."""

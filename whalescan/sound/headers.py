@@ -1,0 +1,134 @@
+"""What a WAV or AIFF header claims, against what the file holds.
+
+A recorder whose battery dies leaves a header with a length of 0; one that writes past 4 GiB leaves a length that wrapped
+around. libsndfile believes both and silently gives too little. Here the chunks are walked once more, so that such files
+are read to their end, and files that were cut short are known as such.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from whalescan.core import PcmLayout
+
+_WAV_SUBTYPES = {
+    (1, 8): "PCM_U8",
+    (1, 16): "PCM_16",
+    (1, 24): "PCM_24",
+    (1, 32): "PCM_32",
+    (3, 32): "FLOAT",
+    (3, 64): "DOUBLE",
+    (6, 8): "ALAW",
+    (7, 8): "ULAW",
+}
+_AIFF_SUBTYPES = {8: "PCM_S8", 16: "PCM_16", 24: "PCM_24", 32: "PCM_32"}
+_EXTENSIBLE = 0xFFFE
+_LIKELY_SOUND_BYTES = 1024
+"""Fewer stray bytes than this behind the declared samples are taken for litter, not for sound."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderClaim:
+    """A header's account of the samples beside the file's own.
+
+    Attributes:
+        declared_bytes: length of the samples as the header has it.
+        available_bytes: length of what lies there.
+        block_bytes: length of one sample of all channels.
+        continues: more sound than declared follows where the declared samples end.
+    """
+
+    layout: PcmLayout
+    declared_bytes: int
+    available_bytes: int
+    block_bytes: int
+    continues: bool
+
+    @property
+    def available_frames(self) -> int:
+        """Samples per channel from the first one to the end of the file."""
+        return self.available_bytes // self.block_bytes
+
+    @property
+    def declared_frames(self) -> int:
+        """Samples per channel as the header has it."""
+        return self.declared_bytes // self.block_bytes
+
+
+def examine(path: Path) -> HeaderClaim | None:
+    """Walk the chunks of a RIFF or AIFF file; None for any other format and for encodings other than plain samples."""
+    with path.open("rb") as file:
+        size_bytes = path.stat().st_size
+        magic = file.read(12)
+        if magic[:4] == b"RIFF" and magic[8:] == b"WAVE":
+            return _examine_wav(file, size_bytes)
+        if magic[:4] == b"FORM" and magic[8:] in (b"AIFF", b"AIFC"):
+            return _examine_aiff(file, size_bytes)
+    return None
+
+
+def _examine_wav(file: BinaryIO, size_bytes: int) -> HeaderClaim | None:
+    subtype, block_bytes = None, 0
+    while len(head := file.read(8)) == 8:
+        kind, length = struct.unpack("<4sI", head)
+        begin = file.tell()
+        if kind == b"fmt ":
+            body = file.read(length)
+            if len(body) < 16:
+                return None
+            code, _, _, _, block_bytes, bits = struct.unpack("<HHIIHH", body[:16])
+            if code == _EXTENSIBLE and len(body) >= 26:
+                code = struct.unpack("<H", body[24:26])[0]
+            subtype = _WAV_SUBTYPES.get((code, bits))
+        elif kind == b"data":
+            if subtype is None or block_bytes == 0:
+                return None
+            layout = PcmLayout(begin, subtype, "LITTLE")
+            continues = length < size_bytes - begin and not _chunks_follow(file, begin + length, size_bytes, "<")
+            return HeaderClaim(layout, length, size_bytes - begin, block_bytes, continues)
+        file.seek(begin + length + length % 2)
+    return None
+
+
+def _examine_aiff(file: BinaryIO, size_bytes: int) -> HeaderClaim | None:
+    subtype, endian, block_bytes, n_frames = None, "BIG", 0, 0
+    while len(head := file.read(8)) == 8:
+        kind, length = struct.unpack(">4sI", head)
+        begin = file.tell()
+        if kind == b"COMM":
+            body = file.read(length)
+            if len(body) < 18:
+                return None
+            channels, n_frames, bits = struct.unpack(">HIH", body[:8])
+            compression = body[18:22] or b"NONE"
+            if compression not in (b"NONE", b"sowt", b"twos"):
+                return None
+            endian = "LITTLE" if compression == b"sowt" else "BIG"
+            subtype, block_bytes = _AIFF_SUBTYPES.get(bits), channels * bits // 8
+        elif kind == b"SSND":
+            if subtype is None or block_bytes == 0:
+                return None
+            skip = struct.unpack(">I", file.read(4).ljust(4, b"\0"))[0]
+            first = begin + 8 + skip
+            declared = min(n_frames * block_bytes, max(0, length - 8 - skip)) if length else 0
+            continues = declared < size_bytes - first and not _chunks_follow(file, begin + length, size_bytes, ">")
+            return HeaderClaim(PcmLayout(first, subtype, endian), declared, size_bytes - first, block_bytes, continues)
+        file.seek(begin + length + length % 2)
+    return None
+
+
+def _chunks_follow(file: BinaryIO, position: int, size_bytes: int, order: str) -> bool:
+    """Whether what begins here is litter or a chain of chunks that ends with the file, and not sound."""
+    if size_bytes - position < _LIKELY_SOUND_BYTES:
+        return True
+    position += position % 2
+    while position + 8 <= size_bytes:
+        file.seek(position)
+        kind, length = struct.unpack(f"{order}4sI", file.read(8))
+        if not all(32 <= letter < 127 for letter in kind):
+            return False
+        position += 8 + length + length % 2
+    return position <= size_bytes + 1

@@ -1,0 +1,1 @@
+"""Many recordings, many machines, any accident."""

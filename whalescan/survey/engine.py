@@ -1,0 +1,181 @@
+"""Chunks scored by Dask: one way for a laptop's threads and for a cluster's machines."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import dask
+import numpy as np
+from dask.system import CPU_COUNT
+from distributed import Client, LocalCluster, as_completed
+
+from whalescan.config import WorkOptions
+from whalescan.core import ModelError, RecordingError, UsageError, WindowGrid, WindowScores
+from whalescan.detector.spec import Model, find_model
+from whalescan.sound import reading
+from whalescan.survey.plan import Chunk
+
+if TYPE_CHECKING:
+    from whalescan.detector.scoring import Scorer
+
+_AHEAD = 2
+"""Chunks handed out for each one that can be worked on: workers never wait, and the scheduler never grows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a worker needs to know to score a chunk."""
+
+    model: Model
+    grid: WindowGrid
+    device: str
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredChunk:
+    """A chunk with its scores.
+
+    Attributes:
+        windows: the scores; NaN where a window holds no sound that could be read.
+        lost_samples: samples of the chunk's own that could not be read.
+        problem: what was wrong, and where; empty where nothing was.
+        is_final: False where another try might do better: the chunk's scoring failed, not its sound.
+    """
+
+    chunk: Chunk
+    windows: WindowScores
+    lost_samples: int
+    problem: str
+    is_final: bool = True
+
+
+def score_chunks(chunks: Iterable[Chunk], task: Task, options: WorkOptions) -> Iterator[ScoredChunk]:
+    """Score chunks on this machine or a cluster and yield them as they are finished, in any order.
+
+    A chunk that fails is yielded with its problem; it never stops the others.
+    """
+    waiting = iter(chunks)
+    with _client(options) as client:
+        n_threads = sum(client.nthreads().values())
+        if n_threads == 0:
+            raise UsageError(f"--scheduler {options.scheduler}: the cluster has no workers; start some with `dask worker`")
+
+        at_work: dict[str, Chunk] = {}
+        completed = as_completed()
+
+        def hand_out(n: int) -> None:
+            for chunk in islice(waiting, n):
+                future = client.submit(score_chunk, chunk, task, pure=False)
+                at_work[future.key] = chunk
+                completed.add(future)
+
+        hand_out(_AHEAD * n_threads)
+        for future in completed:
+            chunk = at_work.pop(future.key)
+            error = future.exception()
+            if isinstance(error, ModelError | UsageError):
+                raise error  # every other chunk would meet it too
+            yield future.result() if error is None else _given_up(chunk, task, error)
+            hand_out(1)
+
+
+def score_chunk(chunk: Chunk, task: Task) -> ScoredChunk:
+    """Read, score and account for one chunk; runs on a worker."""
+    begin, end = chunk.needed_samples(task.grid)
+    sound = reading.read(chunk.recording, chunk.channel, task.grid.rate_hz, begin, end)
+    own_begin, own_end = chunk.own_samples(task.grid)
+    lost_samples = int(sound.lost[: own_end - own_begin].sum())
+    if sound.lost.all():
+        return ScoredChunk(chunk, _no_scores(chunk, task), lost_samples, sound.problem)
+    windows = _scorer(task.model, task.device, task.batch_size).score(sound.samples, task.grid, chunk.n_windows)
+    if lost_samples or sound.lost.any():
+        windows.scores[_windows_without_sound(sound.lost, chunk, task.grid)] = np.nan
+    return ScoredChunk(chunk, windows, lost_samples, sound.problem)
+
+
+def _windows_without_sound(lost: reading.BoolArray, chunk: Chunk, grid: WindowGrid) -> reading.BoolArray:
+    readable = np.concatenate([[0], np.cumsum(~lost)])
+    begins = np.arange(chunk.n_windows) * grid.hop_samples
+    ends = np.minimum(begins + grid.window_samples, len(lost))
+    empty: reading.BoolArray = readable[ends] == readable[begins]
+    return empty
+
+
+def _no_scores(chunk: Chunk, task: Task) -> WindowScores:
+    n = chunk.n_windows
+    nan = np.full((n, 4), np.nan, np.float32)
+    return WindowScores(np.full((n, len(task.model.spec.classes)), np.nan, np.float32), nan, nan)
+
+
+def _given_up(chunk: Chunk, task: Task, error: BaseException) -> ScoredChunk:
+    begin, end = chunk.own_samples(task.grid)
+    problem = str(error) if isinstance(error, RecordingError) else f"{type(error).__name__}: {error}"
+    return ScoredChunk(chunk, _no_scores(chunk, task), end - begin, problem, is_final=False)
+
+
+_loading = Lock()
+
+
+def _scorer(model: Model, device: str, batch_size: int) -> Scorer:
+    """The model, loaded once in each process."""
+    with _loading:
+        return _load_scorer(str(model.path), model.sha256, device, batch_size)
+
+
+@lru_cache(maxsize=1)
+def _load_scorer(path: str, sha256: str, device: str, batch_size: int) -> Scorer:
+    from whalescan.detector import scoring  # torch takes seconds to import, and a client does without it
+
+    model = find_model(path)
+    if model.sha256 != sha256:
+        raise ModelError(f"{path}: another model lies there than the one that the run began with; restore it")
+    return scoring.Scorer(model, scoring.choose_device(device), batch_size)
+
+
+@contextmanager
+def _client(options: WorkOptions) -> Iterator[Client]:
+    if not options.scheduler:
+        with (
+            _quiet_dask(),
+            LocalCluster(
+                n_workers=1,
+                threads_per_worker=options.workers or CPU_COUNT,
+                processes=False,
+                dashboard_address=None,
+                memory_limit=0,
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            yield client
+        return
+    try:
+        if Path(options.scheduler).is_file():
+            client = Client(scheduler_file=options.scheduler, timeout="30s")
+        else:
+            client = Client(options.scheduler, timeout="30s")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--scheduler {options.scheduler}: no Dask scheduler answers there ({error})") from error
+    with client:
+        yield client
+
+
+@contextmanager
+def _quiet_dask() -> Iterator[None]:
+    """No profiling of workers that are threads of ours, no notes about them."""
+    logger = logging.getLogger("distributed")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with dask.config.set({"distributed.worker.profile.enabled": False}):
+            yield
+    finally:
+        logger.setLevel(level)

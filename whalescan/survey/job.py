@@ -1,0 +1,53 @@
+"""What is to be done, as the user said it, and what follows from it once the model has been looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from whalescan._version import __version__
+from whalescan.calls.detections import DetectionRule
+from whalescan.config import ScoreOptions, TableOptions, WorkOptions
+from whalescan.core import WindowGrid
+from whalescan.detector.spec import Model, find_model
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Recordings, a place for the results, and the options.
+
+    Attributes:
+        inputs: folders, files and patterns.
+        output: folder for the results.
+    """
+
+    inputs: tuple[str, ...]
+    output: Path
+    scores: ScoreOptions = field(default_factory=ScoreOptions)
+    tables: TableOptions = field(default_factory=TableOptions)
+    work: WorkOptions = field(default_factory=WorkOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """The model, its windows, and the rule that makes calls of its scores."""
+
+    model: Model
+    grid: WindowGrid
+    rule: DetectionRule
+
+    @property
+    def detector(self) -> str:
+        """What tables call the finder of their calls."""
+        return f"whalescan {__version__} {self.model.name}"
+
+
+def method(job: Job) -> Method:
+    """Look at the model that a job asks for.
+
+    Raises:
+        UsageError, ModelError: where the options or the model cannot be used.
+    """
+    model = find_model(job.scores.model)
+    threshold = model.spec.thresholds[0] if job.tables.threshold is None else job.tables.threshold
+    return Method(model, model.spec.grid(job.scores.hop_s), DetectionRule(threshold=threshold))

@@ -1,0 +1,113 @@
+"""From stored scores to calls and tables. `run` and `detect` end here; nothing here needs the sound or the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from whalescan.calls import detections
+from whalescan.calls.detections import DetectionRule
+from whalescan.core import Detection, Outcome, Recording, Status
+from whalescan.tables import csvs, raven
+from whalescan.tables.csvs import FileRow
+from whalescan.tables.files import plain_text, write_whole
+from whalescan.tables.raven import Placed, SelectionOptions
+from whalescan.tables.scorefile import ScoreFile, read_scores, score_path
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A recording whose scores are stored, and the channels that were scored."""
+
+    recording: Recording
+    channels: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a run found.
+
+    Attributes:
+        files: every recording with its outcome, in the order of their names.
+        detections: the calls, recording by recording, in the order of their times.
+    """
+
+    files: tuple[FileRow, ...]
+    detections: tuple[Detection, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 where every recording was analysed to its end, else 3."""
+        return 0 if all(row.outcome.status is Status.DONE for row in self.files) else 3
+
+
+def write_tables(
+    output: Path, entries: Sequence[Scored | FileRow], rule: DetectionRule, options: SelectionOptions
+) -> Survey:
+    """Find the calls in the stored scores and write every table.
+
+    Args:
+        output: folder in which ``scores/`` lies.
+        entries: the recordings in the order of their names; one without scores comes as the row that says why.
+        rule: what makes calls of scores.
+        options: what Raven's tables say beside the calls.
+    """
+    files: list[FileRow] = []
+    placed: list[Placed] = []
+    sequence_offset_s = 0.0
+    for entry in entries:
+        if isinstance(entry, FileRow):
+            files.append(FileRow(entry.name, entry.path, entry.recording, entry.outcome, sequence_offset_s))
+            sequence_offset_s += entry.recording.duration_s if entry.recording else 0.0
+            continue
+        scores = [read_scores(score_path(output / "scores", entry.recording.name, c)) for c in entry.channels]
+        found = sorted(
+            (call for channel in scores for call in find_calls(channel, rule)), key=lambda d: (d.begin_s, d.channel)
+        )
+        recording = scores[0].recording
+        table = raven.table_bytes([Placed(recording, 0.0, found)], options)
+        write_whole(output / "selections" / f"{recording.name}.whalescan.selections.txt", table)
+        placed.append(Placed(recording, sequence_offset_s, found))
+        files.append(FileRow(recording.name, recording.path, recording, _outcome(scores, len(found)), sequence_offset_s))
+        sequence_offset_s += recording.duration_s
+    write_whole(output / "deployment.whalescan.sound.selections.txt", raven.table_bytes(placed, options))
+    write_whole(
+        output / "deployment.listfile.txt", raven.list_file_bytes((row.recording for row in files if row.recording), options)
+    )
+    write_whole(output / "detections.csv", csvs.detections_csv((p.recording, p.detections) for p in placed))
+    write_whole(output / "files.csv", csvs.files_csv(files))
+    return Survey(tuple(files), tuple(call for place in placed for call in place.detections))
+
+
+def find_calls(scores: ScoreFile, rule: DetectionRule) -> Iterator[Detection]:
+    """The calls of one channel of a recording, as detections with a name and an id."""
+    recording, grid = scores.recording, scores.grid
+    n_samples = recording.n_samples(grid.rate_hz)
+    channel = "" if scores.channel == 1 else f"-ch{scores.channel}"
+    for column, label in enumerate(scores.classes):
+        kind = "" if column == 0 else f"-{plain_text(label)}"
+        for call in detections.find(scores.windows.scores[:, column], scores.windows.boxes, grid, n_samples, rule):
+            middle_ms = round(1000 * grid.seconds(call.middle_sample))
+            yield Detection(
+                recording=recording.name,
+                channel=scores.channel,
+                begin_s=grid.seconds(call.begin_sample),
+                end_s=min(grid.seconds(call.end_sample), recording.duration_s),
+                low_hz=call.low_hz,
+                high_hz=min(call.high_hz, recording.rate_hz / 2),
+                label=label,
+                score=call.score,
+                detection_id=f"{plain_text(recording.name)}{channel}{kind}-{middle_ms:09d}",
+            )
+
+
+def _outcome(scores: Sequence[ScoreFile], n_detections: int) -> Outcome:
+    """Done only where every channel was read to its end."""
+    duration_s = scores[0].recording.duration_s
+    analysed_s = min(max(0.0, duration_s - one.grid.seconds(one.lost_samples)) for one in scores)
+    problem = next((one.problem for one in scores if one.problem), "")
+    if analysed_s == 0:
+        return Outcome(Status.FAILED, 0.0, n_detections, problem)
+    status = Status.PARTIAL if problem else Status.DONE
+    return Outcome(status, analysed_s, n_detections, problem)

@@ -1,0 +1,43 @@
+"""One line while a run works: hours of sound done, how many times faster than real time, and the time left."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from tqdm import tqdm
+
+_FORMAT = "{desc}{percentage:3.0f} %|{bar}| {n:.2f}/{total:.2f} h of sound [{elapsed} gone, {remaining} left{postfix}]"
+
+
+class Progress:
+    """A tqdm bar that counts hours of sound."""
+
+    def __init__(self, total_s: float, quiet: bool) -> None:
+        self._total_h = total_s / 3600
+        self._bar = tqdm(total=self._total_h, bar_format=_FORMAT, disable=quiet, dynamic_ncols=True)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+    def add(self, sound_s: float) -> None:
+        """Count sound that has been scored."""
+        self._bar.update(sound_s / 3600)
+        elapsed_s = self._bar.format_dict["elapsed"]
+        if elapsed_s > 0:
+            self._bar.set_postfix_str(f"{self._bar.n * 3600 / elapsed_s:.0f} x real time", refresh=False)
+
+    def skip(self, sound_s: float) -> None:
+        """Leave out sound that was scored by an earlier run."""
+        self._total_h -= sound_s / 3600
+        self._bar.total = self._total_h
+        self._bar.refresh()
+
+    def note(self, text: str) -> None:
+        """Print a line above the bar."""
+        if not self._bar.disable:
+            tqdm.write(text)

@@ -1,0 +1,121 @@
+"""``run.json``: what was done, with what, on which machine; given back as ``--config`` it repeats the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from whalescan._version import __version__
+from whalescan.calls.detections import DetectionRule
+from whalescan.config import ScoreOptions, TableOptions
+from whalescan.core import TableError
+from whalescan.survey.job import Job, Method
+from whalescan.survey.outputs import Survey
+from whalescan.tables.files import write_whole
+
+_PACKAGES = ("torch", "timm", "numpy", "scipy", "soundfile", "soxr", "dask", "distributed")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What `detect` needs to know of the run whose scores it reads."""
+
+    scores: ScoreOptions
+    tables: TableOptions
+    rule: DetectionRule
+    detector: str
+
+
+def write(job: Job, how: Method, survey: Survey, started_utc: datetime, started_monotonic_s: float) -> None:
+    """Write ``run.json``."""
+    scores, tables, work = job.scores, job.tables, job.work
+    elapsed_s = time.monotonic() - started_monotonic_s
+    document = {
+        "whalescan": __version__,
+        "detector": how.detector,
+        "recordings": [str(Path(text).absolute()) for text in job.inputs],
+        "options": {
+            "model": scores.model,
+            "hop": scores.hop_s,
+            "channel": scores.channel,
+            **asdict(tables),
+            "device": work.device,
+            "batch_size": work.batch_size,
+            "workers": work.workers,
+            "scheduler": work.scheduler,
+        },
+        "model": {
+            "name": how.model.name,
+            "sha256": how.model.sha256,
+            "architecture": how.model.spec.architecture,
+            "classes": list(how.model.spec.classes),
+        },
+        "windows": asdict(how.grid),
+        "rule": asdict(how.rule),
+        "results": _results(survey),
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+        "machine": {"system": platform.platform(), "processor": platform.processor(), "cores": os.cpu_count()},
+        "started_utc": started_utc.isoformat(timespec="seconds"),
+        "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "elapsed_s": round(elapsed_s, 1),
+    }
+    _write(job.output, document)
+
+
+def read(output: Path) -> Kept:
+    """What a run was.
+
+    Raises:
+        TableError: when there is no ``run.json``, or one that is not ours.
+    """
+    document = _read(output)
+    try:
+        options, rule = document["options"], document["rule"]
+        return Kept(
+            scores=ScoreOptions(options["model"], options["hop"], options["channel"]),
+            tables=TableOptions(**{name: options[name] for name in TableOptions.__dataclass_fields__}),
+            rule=DetectionRule(**{**rule, "default_band_hz": tuple(rule["default_band_hz"])}),
+            detector=document["detector"],
+        )
+    except (KeyError, TypeError) as error:
+        raise TableError(f"{output / 'run.json'}: not written by this version of whalescan ({error}); run again") from error
+
+
+def update(output: Path, rule: DetectionRule, survey: Survey) -> None:
+    """Note a new rule and its results; what was run, and when, stays."""
+    document = _read(output)
+    document["options"]["threshold"] = rule.threshold
+    document |= {"rule": asdict(rule), "results": _results(survey)}
+    _write(output, document)
+
+
+def _results(survey: Survey) -> dict[str, Any]:
+    return {
+        "recordings": dict(sorted(Counter(row.outcome.status for row in survey.files).items())),
+        "recorded_s": round(sum(row.recording.duration_s for row in survey.files if row.recording), 3),
+        "analysed_s": round(sum(row.outcome.analysed_s for row in survey.files), 3),
+        "n_detections": len(survey.detections),
+    }
+
+
+def _write(output: Path, document: dict[str, Any]) -> None:
+    write_whole(output / "run.json", (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _read(output: Path) -> dict[str, Any]:
+    path = output / "run.json"
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise TableError(f"{path}: no finished run there ({error}); give the folder that `run` wrote") from error
+    if not isinstance(document, dict):
+        raise TableError(f"{path}: not a run.json of whalescan")
+    return document
