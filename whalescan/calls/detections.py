@@ -137,10 +137,13 @@ def _settle(scores: FloatArray, boxes: FloatArray, grid: WindowGrid, best: int) 
     """The call that a window saw, its box agreed upon with the windows around it that saw the same."""
     reach = grid.window_samples // grid.hop_samples
     near: IntArray = np.arange(max(best - reach, 0), min(best + reach + 1, len(scores)))
-    middles = boxes[:, :2].mean(axis=1)
     begin, end = boxes[best, :2]
-    same = (np.abs(middles[near] - middles[best]) < (end - begin) / 2) & (scores[near] >= _AGREEING * scores[best])
-    agreed = np.median(boxes[near[same]], axis=0)
+    middles = boxes[near, :2].mean(axis=1)
+    begins = near * grid.hop_samples
+    same = np.abs(middles - (begin + end) / 2) < (end - begin) / 2
+    whole = (begins <= begin) & (begins + grid.window_samples >= end)
+    agreeing = near[same & whole & (scores[near] >= _AGREEING * scores[best])]
+    agreed = np.median(boxes[agreeing], axis=0)
     return Call(
         begin_sample=round(agreed[0]),
         end_sample=round(agreed[1]),

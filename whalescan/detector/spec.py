@@ -107,9 +107,7 @@ def find_model(name_or_path: str | Path | None = None) -> Model:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelError(
-            f"{path}: no model can be read there ({error.strerror}); give the path of a .safetensors file"
-        ) from error
+        raise ModelError(f"{path}: no model to be read there ({error.strerror}); give a .safetensors file") from error
     return Model(path.stem, path, hashlib.sha256(content).hexdigest(), parse_spec(path, _description(path, content)))
 
 
@@ -117,6 +115,7 @@ def describe(model: Model) -> str:
     """A model as text for a person."""
     spec = model.spec
     front_end = spec.front_end
+    low_hz = front_end.low_bin * front_end.bin_hz
     top_hz = (front_end.low_bin + front_end.n_bins) * front_end.bin_hz
     thresholds = ", ".join(f"{name} {value:g}" for name, value in zip(spec.classes, spec.thresholds, strict=True))
     lines = [
@@ -127,9 +126,9 @@ def describe(model: Model) -> str:
         f"classes       {', '.join(spec.classes)}",
         f"thresholds    {thresholds}",
         f"window        {front_end.window_samples / front_end.rate_hz:g} s at {front_end.rate_hz} Hz",
-        f"picture       {front_end.n_bins} bins x {front_end.n_frames} frames, {front_end.low_bin * front_end.bin_hz:.0f} to "
-        f"{top_hz:.0f} Hz; frames of {1000 * front_end.fft_samples / front_end.rate_hz:g} ms every "
-        f"{1000 * front_end.frame_hop_samples / front_end.rate_hz:g} ms, power over each bin's median, logarithmic",
+        f"picture       {front_end.n_bins} bins x {front_end.n_frames} frames, {low_hz:.0f} to {top_hz:.0f} Hz; frames of "
+        f"{1000 * front_end.fft_samples / front_end.rate_hz:g} ms every "
+        f"{1000 * front_end.frame_hop_samples / front_end.rate_hz:g} ms; power over each bin's median, logarithmic",
         f"licence       {spec.licence}",
         f"written by    whalescan {spec.whalescan_version}",
         f"training      {json.dumps(spec.training, indent=2)}",

@@ -9,7 +9,9 @@ from typing import Any
 
 import timm
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -94,13 +96,16 @@ def train(
         batches = learner.batches(learning)
         progress = tqdm(batches, f"epoch {epoch}/{options.epochs}", learner.n_batches, unit="batch", disable=quiet)
         loss = sum(learner.step(windows, targets) for windows, targets in progress) / learner.n_batches
-        metrics = clip_metrics(held_out.labels, clip_logits(learner.average, held_out.windows))
+        logits = clip_logits(learner.average, held_out.windows)
+        slope, offset = platt(held_out.labels, logits)
+        metrics = clip_metrics(held_out.labels, slope * logits + offset)
         if not quiet:
             tqdm.write(f"  loss {loss:.4f}; held-out clips: AUC {metrics.auc:.4f}, accuracy {metrics.accuracy:.4f}")
         if best is None or metrics.auc > best.auc:
             best = metrics
             training = _provenance(options, len(learning), epoch)
-            kept = replace(spec, training=training, metrics={"held-out clips": asdict(metrics)})
+            measured = {"held-out clips": asdict(metrics)}
+            kept = replace(spec, calibration=(slope, offset), training=training, metrics=measured)
             write_model(output, learner.average, kept)
     if best is None:
         raise UsageError("training needs at least one epoch; raise --epochs")
@@ -168,6 +173,12 @@ def clip_logits(detector: Detector, windows: FloatArray, batch_size: int = 64) -
         return torch.cat([detector(batch)[:, 0] for batch in batches]).numpy()
 
 
+def platt(labels: IntArray, logits: FloatArray) -> tuple[float, float]:
+    """Slope and offset that make ``sigmoid(slope * logit + offset)`` the share of calls (Platt 1999)."""
+    fitted = LogisticRegression(C=1e3).fit(logits[:, None], labels)
+    return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+
+
 def clip_metrics(labels: IntArray, logits: FloatArray) -> ClipMetrics:
     """AUC, accuracy at even odds, and average precision."""
     return ClipMetrics(
@@ -185,7 +196,7 @@ def _imagenet_weights(path: Path | None, architecture: str) -> dict[str, Tensor]
         return dict(network.state_dict())
     try:
         return load_file(path)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: no ImageNet weights can be read there ({error})") from error
 
 

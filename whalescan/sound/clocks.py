@@ -56,8 +56,8 @@ class StartTime:
 
     Attributes:
         utc: aware, in UTC; None where it is not known.
-        source: ``name`` (it states its zone), ``format``, ``name-zone`` (zone from a token such as EST), ``name-timezone`` (zone from the user),
-            ``name-without-zone``, ``clock-unset`` or ``none``.
+        source: ``name`` (it states its zone), ``name-zone`` (by a token such as EST), ``name-timezone`` (the user gave it),
+            ``format`` (by the user's format), ``name-without-zone``, ``clock-unset`` or ``none``.
     """
 
     utc: datetime | None
@@ -72,14 +72,11 @@ def start_time(name: str, options: ClockOptions | None = None) -> StartTime:
         return StartTime(None, "none")
     if local.year == _UNSET_YEAR:
         return StartTime(None, "clock-unset")
-    if options.time_format and (stated or options.timezone):
-        return StartTime(local.replace(tzinfo=stated or parse_zone(options.timezone)).astimezone(UTC), "format")
-    if stated:
-        return StartTime(local.replace(tzinfo=stated).astimezone(UTC), "name")
-    if token := _zone_token(name):
-        return StartTime(local.replace(tzinfo=token).astimezone(UTC), "name-zone")
-    if options.timezone:
-        return StartTime(local.replace(tzinfo=parse_zone(options.timezone)).astimezone(UTC), "name-timezone")
+    given = parse_zone(options.timezone) if options.timezone else None
+    known = ((stated, "name"), (_zone_token(name), "name-zone"), (given, "name-timezone"))
+    for zone, source in known:
+        if zone is not None:
+            return StartTime(local.replace(tzinfo=zone).astimezone(UTC), "format" if options.time_format else source)
     return StartTime(None, "name-without-zone")
 
 

@@ -26,6 +26,7 @@ _WAV_SUBTYPES = {
 }
 _AIFF_SUBTYPES = {8: "PCM_S8", 16: "PCM_16", 24: "PCM_24", 32: "PCM_32"}
 _EXTENSIBLE = 0xFFFE
+_UNKNOWN_BYTES = 0xFFFFFF00
 _LIKELY_SOUND_BYTES = 1024
 """Fewer stray bytes than this behind the declared samples are taken for litter, not for sound."""
 
@@ -38,14 +39,22 @@ class HeaderClaim:
         declared_bytes: length of the samples as the header has it.
         available_bytes: length of what lies there.
         block_bytes: length of one sample of all channels.
-        continues: more sound than declared follows where the declared samples end.
     """
 
     layout: PcmLayout
     declared_bytes: int
     available_bytes: int
     block_bytes: int
-    continues: bool
+
+    @property
+    def states_too_little(self) -> bool:
+        """More sound lies there than the header states."""
+        return self.available_bytes - self.declared_bytes >= _LIKELY_SOUND_BYTES
+
+    @property
+    def states_too_much(self) -> bool:
+        """The file ends before the sound that its header states; a length of all ones means "not known yet"."""
+        return _UNKNOWN_BYTES > self.declared_bytes > self.available_bytes
 
     @property
     def available_frames(self) -> int:
@@ -87,8 +96,8 @@ def _examine_wav(file: BinaryIO, size_bytes: int) -> HeaderClaim | None:
             if subtype is None or block_bytes == 0:
                 return None
             layout = PcmLayout(begin, subtype, "LITTLE")
-            continues = length < size_bytes - begin and not _chunks_follow(file, begin + length, size_bytes, "<")
-            return HeaderClaim(layout, length, size_bytes - begin, block_bytes, continues)
+            end = _end_of_sound(file, begin + length, size_bytes, "<")
+            return HeaderClaim(layout, length, end - begin, block_bytes)
         file.seek(begin + length + length % 2)
     return None
 
@@ -114,21 +123,21 @@ def _examine_aiff(file: BinaryIO, size_bytes: int) -> HeaderClaim | None:
             skip = struct.unpack(">I", file.read(4).ljust(4, b"\0"))[0]
             first = begin + 8 + skip
             declared = min(n_frames * block_bytes, max(0, length - 8 - skip)) if length else 0
-            continues = declared < size_bytes - first and not _chunks_follow(file, begin + length, size_bytes, ">")
-            return HeaderClaim(PcmLayout(first, subtype, endian), declared, size_bytes - first, block_bytes, continues)
+            end = _end_of_sound(file, begin + length, size_bytes, ">")
+            return HeaderClaim(PcmLayout(first, subtype, endian), declared, end - first, block_bytes)
         file.seek(begin + length + length % 2)
     return None
 
 
-def _chunks_follow(file: BinaryIO, position: int, size_bytes: int, order: str) -> bool:
-    """Whether what begins here is litter or a chain of chunks that ends with the file, and not sound."""
-    if size_bytes - position < _LIKELY_SOUND_BYTES:
-        return True
-    position += position % 2
+def _end_of_sound(file: BinaryIO, declared_end: int, size_bytes: int, order: str) -> int:
+    """The header's end of the samples, if litter or a chain of chunks follows it up to the file's end; else the file's."""
+    position = declared_end + declared_end % 2
+    if declared_end >= size_bytes or size_bytes - declared_end < _LIKELY_SOUND_BYTES:
+        return min(declared_end, size_bytes)
     while position + 8 <= size_bytes:
         file.seek(position)
         kind, length = struct.unpack(f"{order}4sI", file.read(8))
         if not all(32 <= letter < 127 for letter in kind):
-            return False
+            return size_bytes
         position += 8 + length + length % 2
-    return position <= size_bytes + 1
+    return declared_end if position <= size_bytes + 1 else size_bytes

@@ -130,10 +130,10 @@ def inspect(found: Found, clock: ClockOptions | None = None) -> Recording:
     if n_frames >= _UNKNOWN_LENGTH:
         n_frames = _count_frames(path)
         problem = "the header does not state a length"
-    elif claim is not None and claim.continues:
+    elif claim is not None and claim.states_too_little:
         n_frames, layout = claim.available_frames, claim.layout
         problem = f"the header states {claim.declared_frames} samples but {n_frames} are there; all were read"
-    elif claim is not None and 0xFFFFFF00 > claim.declared_bytes > claim.available_bytes:
+    elif claim is not None and claim.states_too_much:
         problem = f"cut short: the header states {claim.declared_frames} samples, {claim.available_frames} are there"
     if info.samplerate < LOWEST_RATE_HZ:
         raise RecordingError(

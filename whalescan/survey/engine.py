@@ -26,6 +26,7 @@ from whalescan.survey.plan import Chunk
 if TYPE_CHECKING:
     from whalescan.detector.scoring import Scorer
 
+_PATIENCE = "30s"
 _AHEAD = 2
 """Chunks handed out for each one that can be worked on: workers never wait, and the scheduler never grows."""
 
@@ -159,9 +160,9 @@ def _client(options: WorkOptions) -> Iterator[Client]:
         return
     try:
         if Path(options.scheduler).is_file():
-            client = Client(scheduler_file=options.scheduler, timeout="30s")
+            client = Client(scheduler_file=options.scheduler, timeout=_PATIENCE)
         else:
-            client = Client(options.scheduler, timeout="30s")
+            client = Client(options.scheduler, timeout=_PATIENCE)
     except (OSError, ValueError) as error:
         raise UsageError(f"--scheduler {options.scheduler}: no Dask scheduler answers there ({error})") from error
     with client:

@@ -41,14 +41,14 @@ class Chunk:
 
 
 def chunks(
-    recording: Recording, channel: int, grid: WindowGrid, batch_size: int, chunk_s: float = CHUNK_S
+    recording: Recording, channel: int, grid: WindowGrid, batch_size: int, chunk_s: float | None = None
 ) -> Iterator[Chunk]:
-    """Chunks of about ``chunk_s``, each a whole number of batches.
+    """Chunks of about ``chunk_s`` (`CHUNK_S` where None), each a whole number of batches.
 
     So windows meet in the same batches however a recording is cut, and a score cannot depend on it.
     """
     n_windows = grid.n_windows(recording.n_samples(grid.rate_hz))
-    batches = max(1, round(chunk_s * grid.rate_hz / grid.hop_samples / batch_size))
+    batches = max(1, round((chunk_s or CHUNK_S) * grid.rate_hz / grid.hop_samples / batch_size))
     step = batches * batch_size
     for first in range(0, n_windows, step):
         last = min(first + step, n_windows)

@@ -73,7 +73,7 @@ def read_scores(path: Path) -> ScoreFile:
         TableError: when the file is absent, damaged, or something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             about: dict[str, Any] = json.loads(str(file["about"]))
             fields = about["recording"]
             start = fields["start_utc"]

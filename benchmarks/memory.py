@@ -1,0 +1,50 @@
+"""Peak memory of a run at 96 kHz, 10 minutes against 24 hours. The sound is silence in a sparse file; its length is real.
+"""
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+RATE_HZ = 96_000
+HOP_S = 2.0
+LENGTHS_MIN = {"10 minutes": 10, "24 hours": 24 * 60}
+_PEAK = """
+import sys, psutil, threading, time, whalescan
+peak, done = 0, False
+def watch():
+    global peak
+    while not done:
+        peak = max(peak, psutil.Process().memory_info().rss)
+        time.sleep(0.05)
+watcher = threading.Thread(target=watch); watcher.start()
+survey = whalescan.scan(sys.argv[1], hop=float(sys.argv[2]))
+done = True; watcher.join()
+assert survey.exit_code == 0, survey.files
+print(peak)
+"""
+
+
+def measure() -> list[dict[str, object]]:
+    """Rows of the table."""
+    rows = []
+    for name, minutes in LENGTHS_MIN.items():
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "silence.wav")
+            _sparse_wav(path, minutes * 60 * RATE_HZ)
+            command = [sys.executable, "-c", _PEAK, str(path), str(HOP_S)]
+            peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        rows.append({"what": f"peak memory, {name} at {RATE_HZ // 1000} kHz", "MB": round(peak / 1e6)})
+    return rows
+
+
+def _sparse_wav(path: Path, n_frames: int) -> None:
+    """A 16-bit mono RF64 file of silence that takes no room on most disks."""
+    n_bytes = 2 * n_frames
+    sizes = struct.pack("<4sIQQQI", b"ds64", 28, n_bytes + 72, n_bytes, n_frames, 0)
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, RATE_HZ, 2 * RATE_HZ, 2, 16)
+    with path.open("wb") as file:
+        file.write(b"RF64" + b"\xff" * 4 + b"WAVE" + sizes + form + b"data" + b"\xff" * 4)
+        file.truncate(file.tell() + n_bytes)

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import whalescan
+from whalescan.cli import main
+
+
+def call(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture(scope="module")
+def wav(sea: Path) -> Path:
+    return next(sea.glob("*.wav"))
+
+
+def test_run_detect_and_run_again_from_run_json(wav: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = call("run", wav, "-o", out, "--hop", 1)
+    assert result.exit_code == 0, result.output
+    assert "1 recording" in result.stdout
+    assert "deployment.whalescan.sound.selections.txt" in result.stdout
+    first = (out / "detections.csv").read_bytes()
+
+    again = tmp_path / "again"
+    assert call("run", "--config", out / "run.json", "-o", again, "-q").exit_code == 0
+    assert (again / "detections.csv").read_bytes() == first
+
+    result = call("detect", out, "--threshold", 0.02)
+    assert result.exit_code == 0, result.output
+    assert len((out / "detections.csv").read_bytes()) > len(first)
+    assert json.loads((out / "run.json").read_text())["rule"]["threshold"] == 0.02
+
+
+def test_options_from_a_file_and_the_command_line_wins(wav: Path, tmp_path: Path) -> None:
+    config = tmp_path / "survey.toml"
+    config.write_text(f'recordings = ["{wav.as_posix()}"]\nhop = 2.0\nraven-root = "D:/survey"\nthreshold = 0.9\n')
+    assert call("run", "--config", config, "-o", tmp_path / "out", "-q", "--threshold", 0.8).exit_code == 0
+    options = json.loads((tmp_path / "out" / "run.json").read_text())["options"]
+    assert (options["hop"], options["raven_root"], options["threshold"]) == (2.0, "D:/survey", 0.8)
+
+
+def test_a_bad_recording_is_named_and_the_exit_code_is_3(wav: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "good.wav").write_bytes(wav.read_bytes())
+    (tmp_path / "in" / "bad.wav").write_bytes(b"")
+    result = call("run", tmp_path / "in", "-o", tmp_path / "out", "--hop", 2)
+    assert result.exit_code == 3
+    assert "bad.wav" in result.stderr
+    assert "0 bytes" in result.stderr
+
+
+def test_a_clock_without_a_zone_is_a_loud_warning(wav: Path, tmp_path: Path) -> None:
+    (tmp_path / "x_20190101_000000.wav").write_bytes(wav.read_bytes())
+    result = call("run", tmp_path / "x_20190101_000000.wav", "-o", tmp_path / "out", "--hop", 2)
+    assert result.exit_code == 0
+    assert "--timezone" in result.stderr
+    result = call("run", tmp_path / "x_20190101_000000.wav", "-o", tmp_path / "o2", "--hop", 2, "--timezone", "UTC")
+    assert "--timezone" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run", "nowhere", "-o", "out"), "nowhere"),
+        (("run", "-o", "out"), "no recordings given"),
+        (("run", "{wav}"), "--output"),
+        (("run", "{wav}", "-o", "{out}", "--hop", "3"), "hop"),
+        (("run", "{wav}", "-o", "{out}", "--channel", "x"), "channel"),
+        (("run", "{wav}", "-o", "{out}", "--threshold", "2"), "threshold"),
+        (("run", "{wav}", "-o", "{out}", "--timezone", "Nowhere/Land"), "Nowhere/Land"),
+        (("run", "{wav}", "-o", "{out}", "--model", "none.safetensors"), "none.safetensors"),
+        (("run", "{wav}", "-o", "{out}", "--device", "cuda:77"), "cuda:77"),
+        (("run", "{wav}", "-o", "{out}", "--config", "none.toml"), "none.toml"),
+        (("run", "{wav}", "-o", "{out}", "--hops", "1"), "--hops"),
+        (("detect", "{out}"), "run.json"),
+        (("model", "none.safetensors"), "none.safetensors"),
+    ],
+)
+def test_usage_errors_start_nothing_and_exit_with_2(words: tuple[str, ...], message: str, wav: Path, tmp_path: Path) -> None:
+    result = call(*(word.format(wav=wav, out=tmp_path / "out") for word in words))
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_config_file_with_a_misspelt_option(wav: Path, tmp_path: Path) -> None:
+    config = tmp_path / "survey.toml"
+    config.write_text("treshold = 0.9\n")
+    result = call("run", wav, "-o", tmp_path / "out", "--config", config)
+    assert result.exit_code == 2
+    assert "treshold" in result.stderr
+
+
+def test_an_interrupted_run_says_how_to_go_on(wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("whalescan.survey.run.score_chunks", interrupt)
+    result = call("run", wav, "-o", tmp_path, "--hop", 2)
+    assert result.exit_code == 130
+    assert "same command" in result.stderr
+
+
+def test_an_output_that_is_a_file_is_fatal(wav: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    result = call("run", wav, "-o", tmp_path / "file", "--hop", 2)
+    assert result.exit_code == 1
+
+
+def test_model_says_what_it_is() -> None:
+    result = call("model")
+    assert result.exit_code == 0
+    assert whalescan.load_model().sha256 in result.stdout
+
+
+def test_help_groups_every_command() -> None:
+    result = call("--help")
+    assert all(f"  {name} " in result.stdout for name in main.commands)
+
+
+def test_importing_whalescan_does_not_import_torch() -> None:
+    code = "import sys, whalescan, whalescan.cli; sys.exit('torch' in sys.modules or 'distributed' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-m", "whalescan", "--version"], check=False).returncode == 0

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from whalescan import UsageError, WindowGrid
+from whalescan.calls.detections import DetectionRule, find, runs
+from whalescan.core import FloatArray
+
+GRID = WindowGrid(2000, 4000, 500)
+N_SAMPLES = 120_000
+N_WINDOWS = GRID.n_windows(N_SAMPLES)
+
+
+def heard(*calls: tuple[float, float, float], grid: WindowGrid = GRID) -> tuple[FloatArray, FloatArray]:
+    """Scores and boxes of a perfect detector: (begin_s, end_s, score) of each call."""
+    n = grid.n_windows(N_SAMPLES)
+    scores, boxes = np.full(n, 0.01, np.float32), np.full((n, 4), np.nan, np.float32)
+    for window in range(n):
+        first_s = window * grid.hop_samples / 2000
+        for begin_s, end_s, score in calls:
+            seen = (min(end_s, first_s + 2) - max(begin_s, first_s)) / (end_s - begin_s)
+            if seen > 0.6 and score * seen > scores[window]:
+                scores[window] = score * seen
+                inside = max(begin_s - first_s, 0), min(end_s - first_s, 2)
+                boxes[window] = [inside[0] * 2000, inside[1] * 2000, 90, 200]
+    return scores, boxes
+
+
+@pytest.mark.parametrize("hop_s", [0.25, 0.5, 1.0])
+def test_what_was_put_in_at_12_3_s_is_found_at_12_3_s(hop_s: float) -> None:
+    grid = WindowGrid(2000, 4000, round(hop_s * 2000))
+    (call,) = find(*heard((12.3, 13.3, 0.9), grid=grid), grid, N_SAMPLES, DetectionRule())
+    assert call.begin_sample / 2000 == pytest.approx(12.3, abs=0.05)
+    assert call.end_sample / 2000 == pytest.approx(13.3, abs=0.05)
+    assert (call.low_hz, call.high_hz) == (90, 200)
+    assert call.score == pytest.approx(0.9, abs=0.3 if hop_s == 1.0 else 1e-6)
+
+
+def test_two_calls_in_one_run_are_two_calls() -> None:
+    """Other tools make one long detection of them, or two that overlap."""
+    calls = find(*heard((20, 21, 0.9), (21.8, 22.7, 0.8), (30, 31, 0.7)), GRID, N_SAMPLES, DetectionRule())
+    assert [round(call.begin_sample / 2000, 1) for call in calls] == [20, 21.8, 30]
+    assert calls[0].end_sample <= calls[1].begin_sample
+
+
+def test_one_call_is_one_detection_however_many_windows_saw_it() -> None:
+    for begin_s in np.arange(5, 6, 0.01):
+        assert len(find(*heard((begin_s, begin_s + 1.1, 0.95)), GRID, N_SAMPLES, DetectionRule())) == 1
+
+
+def test_a_window_that_saw_no_trace_stands_for_its_middle_second() -> None:
+    scores, boxes = np.zeros(N_WINDOWS, np.float32), np.full((N_WINDOWS, 4), np.nan, np.float32)
+    scores[40] = 0.8
+    (call,) = find(scores, boxes, GRID, N_SAMPLES, DetectionRule())
+    assert (call.begin_sample, call.end_sample) == (40 * 500 + 1000, 40 * 500 + 3000)
+
+
+scores_anywhere = arrays(np.float32, N_WINDOWS, elements=st.floats(0, 1, width=32))
+
+
+@given(scores_anywhere, st.floats(0.05, 0.95))
+def test_every_detection_is_above_the_threshold_and_inside_the_recording(scores: FloatArray, threshold: float) -> None:
+    boxes = np.full((N_WINDOWS, 4), np.nan, np.float32)
+    calls = find(scores, boxes, GRID, N_SAMPLES, DetectionRule(threshold=threshold))
+    assert all(call.score >= np.float32(threshold) for call in calls)
+    assert all(0 <= call.begin_sample < call.end_sample <= N_SAMPLES for call in calls)
+    assert bool(calls) == bool((scores >= threshold).any())
+    middles = sorted(call.middle_sample for call in calls)
+    assert all(b - a >= 1000 for a, b in pairwise(middles))
+
+
+@given(scores_anywhere)
+def test_a_call_found_at_two_thresholds_is_the_same_call(scores: FloatArray) -> None:
+    boxes = np.full((N_WINDOWS, 4), np.nan, np.float32)
+    apart = np.zeros_like(scores)
+    apart[::12] = scores[::12]  # calls far enough from each other not to compete
+    strict = find(apart, boxes, GRID, N_SAMPLES, DetectionRule(threshold=0.8))
+    lenient = find(apart, boxes, GRID, N_SAMPLES, DetectionRule(threshold=0.3))
+    assert set(strict) <= set(lenient)
+
+
+def test_hysteresis_gap_and_shortest_run() -> None:
+    scores = np.zeros(60, np.float32)
+    scores[5:10] = 0.3
+    scores[7] = 0.6  # opens, and extends to 5..9
+    scores[20:25] = 0.3  # never opens
+    scores[30], scores[32] = 0.7, 0.7  # one hop between them
+    assert runs(scores, GRID, DetectionRule(gap_s=0.0)) == [(5, 9), (30, 30), (32, 32)]
+    assert runs(scores, GRID, DetectionRule(gap_s=0.5)) == [(5, 9), (30, 32)]
+    assert runs(scores, GRID, DetectionRule(gap_s=0.5, min_duration_s=1.0)) == [(5, 9)]
+
+
+def test_windows_without_sound_hold_no_call() -> None:
+    scores, boxes = heard((12.3, 13.3, 0.9))
+    scores[100:] = np.nan
+    assert len(find(scores, boxes, GRID, N_SAMPLES, DetectionRule())) == 1
+
+
+@pytest.mark.parametrize("threshold", [0.0, -0.1, 1.1])
+def test_thresholds_that_cannot_be(threshold: float) -> None:
+    with pytest.raises(UsageError, match="threshold"):
+        DetectionRule(threshold=threshold)

@@ -1,0 +1,48 @@
+"""What users read agrees with what they get."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+import whalescan
+from whalescan.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_every_command_and_option_is_in_the_readme(name: str) -> None:
+    assert f"whalescan {name}" in README
+    for parameter in main.commands[name].params:
+        if isinstance(parameter, click.Option):
+            assert f"`{max(parameter.opts, key=len)}" in README, parameter.opts
+            assert parameter.help
+
+
+def test_every_option_in_the_readme_exists() -> None:
+    options = {name for command in main.commands.values() for p in command.params for name in p.opts}
+    assert set(re.findall(r"`(--[a-z-]+)", README)) <= options | {"--help", "--version"}
+
+
+def test_every_command_in_the_readme_exists() -> None:
+    assert set(re.findall(r"^whalescan ([a-z-]+)", README, re.MULTILINE)) <= set(main.commands)
+
+
+def test_links_within_the_project_lead_somewhere() -> None:
+    for page in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md", "whalescan/models/README.md"):
+        for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+            assert ((ROOT / page).parent / target).exists(), (page, target)
+
+
+def test_public_names_are_sorted_and_there() -> None:
+    assert whalescan.__all__ == sorted(whalescan.__all__, key=lambda name: (not name[0].isupper(), name))
+    assert all(hasattr(whalescan, name) for name in whalescan.__all__)
+
+
+def test_public_functions_have_docstrings() -> None:
+    assert all(getattr(whalescan, name).__doc__ for name in whalescan.__all__ if name != "__version__")

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.conftest import recording_of, write_sound
+from whalescan import RecordingError, UsageError
+from whalescan.core import FloatArray
+from whalescan.sound import reading
+from whalescan.sound.recordings import Found, find, inspect
+
+
+def test_folders_are_searched_whatever_the_case_of_the_suffix(tmp_path: Path, noise: FloatArray) -> None:
+    for name in ("b.WAV", "a.wav", "deep/er/c.Flac", "d.aif", "e.AIFF"):
+        write_sound(tmp_path / name, noise, format=Path(name).suffix[1:].upper().replace("AIF", "AIFF")[:4])
+    (tmp_path / "notes.txt").write_text("no sound")
+    (tmp_path / "._a.wav").write_bytes(b"what macOS leaves behind")
+    assert [found.name for found in find([tmp_path])] == ["a", "b", "d", "deep/er/c", "e"]
+
+
+def test_files_and_patterns(tmp_path: Path, noise: FloatArray) -> None:
+    for name in ("a1.wav", "a2.wav", "b.wav"):
+        write_sound(tmp_path / name, noise)
+    assert [found.name for found in find([tmp_path / "a*.wav", tmp_path / "b.wav"])] == ["a1", "a2", "b"]
+    assert len(find([tmp_path, tmp_path / "b.wav"])) == 3, "the same file given twice is one recording"
+
+
+def test_recordings_that_would_share_a_name(tmp_path: Path, noise: FloatArray) -> None:
+    for name in ("one/a.wav", "one/a.flac", "one/b.wav", "two/b.wav"):
+        write_sound(tmp_path / name, noise)
+    assert [found.name for found in find([tmp_path / "one"])] == ["a.flac", "a.wav", "b"]
+    names = [found.name for found in find([tmp_path / "one", tmp_path / "two"])]
+    assert len(set(names)) == 4
+    assert {"one/b.wav", "two/b.wav"} < set(names)
+
+
+@pytest.mark.parametrize("inputs", [[], ["nowhere"], ["nowhere/*.wav"]])
+def test_nothing_to_listen_to(inputs: list[str]) -> None:
+    with pytest.raises(UsageError):
+        find(inputs)
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no recordings there"):
+        find([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "0 bytes"),
+        (b"this is no sound at all, however it may be called", "not a sound file"),
+        (b"\0" * 5000, "not a sound file"),
+        (b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0", "not a sound file"),
+    ],
+)
+def test_files_without_sound(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "x.wav"
+    path.write_bytes(content)
+    with pytest.raises(RecordingError, match=words) as error:
+        recording_of(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_header_alone(tmp_path: Path) -> None:
+    for suffix in (".wav", ".aiff"):
+        with pytest.raises(RecordingError, match="without any sound"):
+            recording_of(write_sound(tmp_path / f"x{suffix}", np.zeros(0)))
+
+
+def test_a_rate_in_which_no_upcall_fits(tmp_path: Path, noise: FloatArray) -> None:
+    with pytest.raises(RecordingError, match="500 Hz"):
+        recording_of(write_sound(tmp_path / "x.wav", noise, 500))
+
+
+def _patch_wav_length(path: Path, length: int) -> None:
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = struct.pack("<I", length)
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("length", [0, 8000])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_wav_header_that_states_too_little(tmp_path: Path, noise: FloatArray, length: int, subtype: str) -> None:
+    """A recorder that died states 0, one that passed 4 GiB states what is left over."""
+    path = write_sound(tmp_path / "x.wav", noise, subtype=subtype)
+    whole = reading.read(recording_of(path), 1, 2000, 0, 20_000)
+    _patch_wav_length(path, length)
+    recording = recording_of(path)
+    assert recording.n_frames == 20_000
+    assert "header" in recording.problem
+    np.testing.assert_array_equal(reading.read(recording, 1, 2000, 0, 20_000).samples, whole.samples)
+
+
+def test_aiff_header_that_states_too_little(tmp_path: Path, noise: FloatArray) -> None:
+    path = write_sound(tmp_path / "x.aiff", noise, subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"COMM") + 10
+    content[at : at + 4] = struct.pack(">I", 0)
+    path.write_bytes(bytes(content))
+    recording = recording_of(path)
+    assert (recording.n_frames, bool(recording.problem)) == (20_000, True)
+    np.testing.assert_allclose(reading.read(recording, 1, 2000, 0, 20_000).samples, noise, atol=1e-4)
+
+
+def test_a_header_that_does_not_know_the_length_yet_is_no_problem(tmp_path: Path, noise: FloatArray) -> None:
+    path = write_sound(tmp_path / "x.wav", noise)
+    _patch_wav_length(path, 0xFFFFFFFF)
+    recording = recording_of(path)
+    assert (recording.n_frames, recording.problem) == (20_000, "")
+
+
+def test_chunks_behind_the_sound_are_not_taken_for_sound(tmp_path: Path, noise: FloatArray) -> None:
+    path = write_sound(tmp_path / "x.wav", noise)
+    path.write_bytes(path.read_bytes() + b"LIST" + struct.pack("<I", 6000) + b"\0" * 6000)
+    recording = recording_of(path)
+    assert (recording.n_frames, recording.problem) == (20_000, "")
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".aiff"])
+def test_a_file_cut_short(tmp_path: Path, noise: FloatArray, suffix: str) -> None:
+    path = write_sound(tmp_path / f"x{suffix}", noise)
+    path.write_bytes(path.read_bytes()[:-20_000])
+    recording = recording_of(path)
+    assert recording.n_frames == 10_000
+    assert "cut short" in recording.problem
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        (".wav", {}),
+        (".wav", {"format": "WAVEX"}),
+        (".wav", {"format": "RF64"}),
+        (".w64", {"format": "W64"}),
+        (".aiff", {}),
+        (".aifc", {"format": "AIFF", "endian": "LITTLE"}),
+        (".flac", {}),
+    ],
+)
+def test_every_format_gives_the_same_sound(tmp_path: Path, noise: FloatArray, suffix: str, options: dict[str, str]) -> None:
+    path = tmp_path / f"x{suffix}"
+    integers = np.round(noise * 32767).astype(np.int16)
+    soundfile.write(path, integers, 2000, subtype="PCM_16", **options)
+    found = find([tmp_path])
+    recording = inspect(found[0])
+    assert (recording.n_frames, recording.rate_hz, recording.problem) == (20_000, 2000, "")
+    samples = reading.read(recording, 1, 2000, 0, 20_000).samples
+    np.testing.assert_array_equal(samples, integers / np.float32(32768))
+
+
+@pytest.mark.parametrize("name", ["a b", "tab\there", 'quo"te', "Größe", "=1+1", "a.b.c"])
+def test_names_that_are_hard_on_tables(tmp_path: Path, noise: FloatArray, name: str) -> None:
+    write_sound(tmp_path / f"{name}.wav", noise)
+    found = find([tmp_path])
+    assert found == [Found(name, tmp_path / f"{name}.wav", f"{name}.wav")]
+    assert inspect(found[0]).duration_s == 10

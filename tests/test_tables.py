@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import crowsetta
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conftest import SHARED
+from whalescan import Annotation, Detection, Outcome, Recording, Status, TableError, WindowGrid, read_selections
+from whalescan.core import OutputError, WindowScores
+from whalescan.tables import csvs, files, raven
+from whalescan.tables.csvs import FileRow
+from whalescan.tables.raven import Placed, SelectionOptions
+from whalescan.tables.scorefile import ScoreFile, read_scores, score_path, write_scores
+
+OPTIONS = SelectionOptions("whalescan 0.1.0 test")
+
+
+def recording(name: str = "buoy_20190101T000000Z", seconds: float = 100.0, **facts: object) -> Recording:
+    start = datetime(2019, 1, 1, tzinfo=UTC)
+    known = {"start_utc": start, "time_source": "name"} | facts
+    return Recording(name, Path(f"/survey/{name}.wav"), f"{name}.wav", 2000, round(seconds * 2000), 1, 44, **known)  # type: ignore[arg-type]
+
+
+def detection(begin_s: float, end_s: float, name: str = "buoy_20190101T000000Z", score: float = 0.9) -> Detection:
+    return Detection(name, 1, begin_s, end_s, 90.0, 200.0, "NARW upcall", score, f"{name}-{round(begin_s * 1000):09d}")
+
+
+def table(placed: list[Placed], options: SelectionOptions = OPTIONS) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(raven.table_bytes(placed, options)), sep="\t", quoting=csv.QUOTE_NONE)
+
+
+def test_the_columns_of_the_contract() -> None:
+    frame = table([Placed(recording(), 0.0, [detection(12.3, 13.3)])])
+    assert tuple(frame.columns) == raven.COLUMNS
+    row = frame.iloc[0]
+    assert row["Begin Time (s)"] == row["File Offset (s)"] == 12.3
+    assert row["Begin Date Time (UTC)"] == "2019-01-01T00:00:12.300Z"
+    assert (row["Selection"], row["View"], row["Review"]) == (1, "Spectrogram 1", "unreviewed")
+    assert (row["Annotation"], row["Tags"]) == ("NARW upcall", "NARW upcall")
+    text = raven.table_bytes([Placed(recording(), 0.0, [detection(12, 13)])], OPTIONS).decode()
+    assert "\t12.000000\t13.000000\t90.0\t200.0\t" in text, "whole numbers keep their point: crowsetta needs it"
+    assert "\r" not in text
+
+
+@pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")  # crowsetta's own use of pandas
+def test_crowsetta_reads_what_we_write(tmp_path: Path) -> None:
+    path = tmp_path / "x.selections.txt"
+    calls = [detection(12.25, 13.3), detection(78, 79)]
+    path.write_bytes(raven.table_bytes([Placed(recording(), 0.0, calls)], OPTIONS))
+    boxes = crowsetta.formats.bbox.Raven.from_file(path, annot_col="Annotation").to_bbox()
+    assert [(b.onset, b.offset, b.low_freq, b.high_freq, b.label) for b in boxes] == [
+        (call.begin_s, call.end_s, 90.0, 200.0, "NARW upcall") for call in calls
+    ]
+
+
+def test_a_silent_recording_still_takes_its_time_in_the_deployment() -> None:
+    """BirdNET-Analyzer and Koogu place the third recording's calls too early."""
+    placed = [
+        Placed(recording("a", 10), 0.0, [detection(5, 6, "a")]),
+        Placed(recording("b", 10), 10.0, []),
+        Placed(recording("c", 10), 20.0, [detection(1, 2, "c")]),
+    ]
+    frame = table(placed)
+    assert frame["Begin Time (s)"].tolist() == [5, 21]
+    assert frame["File Offset (s)"].tolist() == [5, 1]
+    assert frame["Selection"].tolist() == [1, 2]
+
+
+def test_a_table_without_calls_is_a_header(tmp_path: Path) -> None:
+    path = tmp_path / "x.selections.txt"
+    path.write_bytes(raven.table_bytes([Placed(recording(), 0.0, [])], OPTIONS))
+    assert path.read_text() == "\t".join(raven.COLUMNS) + "\n"
+    assert read_selections(path) == []
+
+
+@pytest.mark.parametrize("name", ["tab\there", 'a"b', "line\nbreak", "=1+1", "Größe", "a b"])
+def test_hard_names_shift_no_column(name: str) -> None:
+    frame = table([Placed(recording(name), 0.0, [detection(1, 2, name)])])
+    assert frame.shape == (1, len(raven.COLUMNS))
+    assert frame["Detector"].tolist() == [OPTIONS.detector]
+
+
+def test_no_clock_no_time() -> None:
+    frame = table([Placed(recording(start_utc=None), 0.0, [detection(1, 2)])])
+    assert frame["Begin Date Time (UTC)"].tolist() == ["unknown"]
+
+
+@pytest.mark.parametrize(
+    ("root", "path"),
+    [
+        ("", str(Path("/survey/deep/a.wav"))),
+        ("D:\\survey\\", "D:\\survey\\deep\\a.wav"),
+        ("D:", "D:\\deep\\a.wav"),
+        ("\\\\server\\share", "\\\\server\\share\\deep\\a.wav"),
+        ("/Volumes/survey/", "/Volumes/survey/deep/a.wav"),
+    ],
+)
+def test_paths_as_the_reviewer_sees_them(root: str, path: str) -> None:
+    one = Recording("deep/a", Path("/survey/deep/a.wav"), "deep/a.wav", 2000, 20_000, 1, 44)
+    frame = table([Placed(one, 0.0, [detection(1, 2)])], SelectionOptions("x", root))
+    assert frame["Begin Path"].tolist() == [path]
+    assert raven.list_file_bytes([one], SelectionOptions("x", root)).decode() == f"{path}\n"
+
+
+times = st.integers(0, 10**9).map(lambda us: us / 1e6)
+
+
+@given(st.lists(st.tuples(times, times, st.floats(0, 400), st.floats(401, 1000)), max_size=5))
+def test_a_table_written_is_a_table_read(boxes: list[tuple[float, float, float, float]]) -> None:
+    annotations = [
+        Annotation(min(a, b), max(a, b) + 0.001, round(low, 1), round(high, 1), "NARW upcall") for a, b, low, high in boxes
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "x.txt")
+        path.write_bytes(raven.annotation_bytes(annotations))
+        read = read_selections(path)
+    assert [a.label for a in read] == [a.label for a in annotations]
+    fields = ("begin_s", "end_s", "low_hz", "high_hz")
+    np.testing.assert_allclose(
+        [[getattr(a, f) for f in fields] for a in read], [[getattr(a, f) for f in fields] for a in annotations], atol=1e-6
+    )
+
+
+HEADER = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tAnnotation\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff" + HEADER + "1\tSpectrogram 1\t1\t5\t6\t90\t200\tupcall\n",
+        (HEADER + "1\tSpectrogram 1\t1\t5.0\t6.0\t90.0\t200.0\tupcall\n").replace("\n", "\r\n"),
+        HEADER + "1\tWaveform 1\t1\t5\t6\t90\t200\tupcall\n1\tSpectrogram 1\t1\t5\t6\t90\t200\tupcall\n\n",
+        HEADER + "1\tSpectrogram 1\t\t5\t6\t90\t200\tupcall",
+    ],
+)
+def test_tables_as_people_save_them(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text(text, encoding="utf-8", newline="")
+    assert read_selections(path) == [Annotation(5, 6, 90, 200, "upcall")]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no Raven selection table"),
+        ("a,b,c\n1,2,3\n", "no Raven selection table"),
+        (HEADER + "1\tSpectrogram 1\t1\tfive\t6\t90\t200\tupcall\n", "line 2"),
+        (HEADER + "1\tSpectrogram 1\t1\t7\t6\t90\t200\tupcall\n", "line 2"),
+    ],
+)
+def test_tables_that_are_none(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text(text)
+    with pytest.raises(TableError, match=words):
+        read_selections(path)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the example tables are not part of the project")
+def test_example_tables_that_others_stumble_over() -> None:
+    tables = sorted((SHARED / "examples" / "raven" / "edge").glob("*.selections.txt"))
+    assert tables
+    for path in tables:
+        assert 12 <= read_selections(path)[0].begin_s <= 12.5
+
+
+# ---------------------------------------------------------------------------------------------- CSVs
+
+
+def test_detections_csv() -> None:
+    frame = pd.read_csv(io.BytesIO(csvs.detections_csv([(recording(), [detection(12.3, 13.3)])])))
+    assert tuple(frame.columns) == csvs.DETECTION_COLUMNS
+    assert frame["start_utc"].tolist() == ["2019-01-01T00:00:12.300Z"]
+    assert len(pd.read_csv(io.BytesIO(csvs.detections_csv([])))) == 0, "BirdNET-Analyzer fails where nothing was found"
+
+
+def test_files_csv_is_read_as_it_was_written(tmp_path: Path) -> None:
+    rows = [
+        FileRow("a,b", Path("/survey/a,b.wav"), recording("a,b"), Outcome(Status.PARTIAL, 50.0, 3, 'says "x", at 5 s'), 0.0),
+        FileRow("c", Path("/survey/c.wav"), None, Outcome(Status.FAILED, 0.0, 0, "empty"), 100.0),
+    ]
+    path = tmp_path / "files.csv"
+    path.write_bytes(csvs.files_csv(rows))
+    first, second = csvs.listed_files(path)
+    assert (first.name, first.outcome, second) == (rows[0].name, rows[0].outcome, rows[1])
+    assert first.recording is not None
+    assert first.recording.duration_s == 100
+    with pytest.raises(TableError, match="nowhere"):
+        csvs.listed_files(tmp_path / "nowhere.csv")
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (datetime(2019, 12, 31, 23, 59, 59, 999_600, tzinfo=UTC), "2020-01-01T00:00:00.000Z"),
+        (datetime(2020, 2, 29, 1, 2, 3, 4_499, tzinfo=UTC), "2020-02-29T01:02:03.004Z"),
+        (None, ""),
+    ],
+)
+def test_times_are_utc_to_the_millisecond(moment: datetime | None, text: str) -> None:
+    assert files.iso_utc(moment) == text
+
+
+# ---------------------------------------------------------------------------------------------- files
+
+
+def test_scores_written_are_scores_read(tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    windows = WindowScores(*(random.random((5, n)).astype(np.float32) for n in (1, 4, 4)))
+    scores = ScoreFile(recording("deep/a"), 2, WindowGrid(2000, 4000, 500), ("NARW upcall",), windows, 7, "at 5 s", "{}")
+    write_scores(tmp_path, scores)
+    read = read_scores(score_path(tmp_path, "deep/a", 2))
+    assert (read.recording, read.channel, read.grid, read.classes) == (scores.recording, 2, scores.grid, scores.classes)
+    assert (read.lost_samples, read.problem, read.fingerprint) == (7, "at 5 s", "{}")
+    np.testing.assert_array_equal(read.windows.scores, windows.scores)
+    with np.load(score_path(tmp_path, "deep/a", 2), allow_pickle=False) as file:
+        assert {"scores", "classes", "hop_samples", "window_samples", "rate_hz", "complexity"} <= set(file)
+
+
+def test_a_file_is_old_or_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.csv"
+    files.write_whole(path, b"old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OutputError, match=r"x\.csv.*No space left"):
+        files.write_whole(path, b"new")
+    assert [p.name for p in tmp_path.iterdir()] == ["x.csv"]
+    assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("spoil", [b"", b"PK\x03\x04", b"hello"])
+def test_scores_that_are_none(tmp_path: Path, spoil: bytes) -> None:
+    (tmp_path / "x.npz").write_bytes(spoil)
+    with pytest.raises(TableError, match=r"x\.npz"):
+        read_scores(tmp_path / "x.npz")
