@@ -1,5 +1,5 @@
-"""Peak memory of a run at 96 kHz, 10 minutes against 24 hours. The sound is silence in a sparse file; its length is real.
-"""
+"""Peak memory of a run at 96 kHz, 10 minutes against 24 hours. The sound is silence in a sparse file; its length is real."""
+
 from __future__ import annotations
 
 import struct

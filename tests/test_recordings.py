@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,21 @@ def test_wav_header_that_states_too_little(tmp_path: Path, noise: FloatArray, le
     assert recording.n_frames == 20_000
     assert "header" in recording.problem
     np.testing.assert_array_equal(reading.read(recording, 1, 2000, 0, 20_000).samples, whole.samples)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the file takes no room only where files may be sparse")
+def test_wav_past_4_gib_with_a_length_that_wrapped_around(tmp_path: Path, noise: FloatArray) -> None:
+    path = write_sound(tmp_path / "x.wav", noise, subtype="PCM_16")
+    header, sound = path.read_bytes()[:44], path.read_bytes()[44:]
+    n_bytes = 2**32 + 123_456_000 + len(sound)
+    with path.open("wb") as file:
+        file.write(header[:40] + struct.pack("<I", n_bytes % 2**32))
+        file.seek(n_bytes - len(sound), 1)
+        file.write(sound)
+    recording = recording_of(path)
+    assert recording.n_frames == n_bytes // 2
+    last = reading.read(recording, 1, 2000, recording.n_frames - 20_000, recording.n_frames)
+    np.testing.assert_allclose(last.samples, noise, atol=1e-4)
 
 
 def test_aiff_header_that_states_too_little(tmp_path: Path, noise: FloatArray) -> None:

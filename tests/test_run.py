@@ -101,6 +101,16 @@ def test_detect_gives_what_run_would_have_given(sea: Path, out: Path, tmp_path: 
     assert ids <= set(pd.read_csv(tmp_path / "new" / "detections.csv")["detection_id"]), "the same call keeps its id"
 
 
+def test_restart_throws_the_old_results_away_and_nothing_else(sea: Path, out: Path, tmp_path: Path) -> None:
+    shutil.copytree(out, tmp_path / "out")
+    stale = tmp_path / "out" / "selections" / "gone.whalescan.selections.txt"
+    stale.write_text("of a recording that is there no more")
+    (tmp_path / "out" / "notes.md").write_text("the analyst's own")
+    whalescan.scan(sea, tmp_path / "out", hop=0.5, restart=True)
+    assert contents(tmp_path / "out") == contents(out)
+    assert (tmp_path / "out" / "notes.md").exists()
+
+
 def test_detect_needs_a_run(tmp_path: Path) -> None:
     with pytest.raises(whalescan.TableError, match=r"run\.json"):
         detect(tmp_path)

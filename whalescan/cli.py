@@ -177,13 +177,16 @@ def detect(out: Path, threshold: float | None) -> None:
 @click.option("--weights", type=click.Path(path_type=Path), help="ImageNet weights. Default: timm fetches its own.")
 @click.option("--epochs", type=int, default=8, show_default=True, help="Passes over the clips.")
 @click.option("--seed", type=int, default=20090328, show_default=True, help="Of everything that is drawn.")
+@click.option("--threshold", type=float, default=0.5, show_default=True, help="The score that opens a detection.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
-def train(data: Path, output: Path, weights: Path | None, epochs: int, seed: int, quiet: bool) -> None:
+def train(data: Path, output: Path, weights: Path | None, epochs: int, seed: int, threshold: float, quiet: bool) -> None:
     """Teach a network on the clips in DATA (train.csv and train/, the layout of the Kaggle whale challenge)."""
+    from whalescan.detector.spec import ModelSpec
     from whalescan.learn.training import TrainOptions
     from whalescan.learn.training import train as train_model
 
-    metrics = train_model(data, output, TrainOptions(epochs=epochs, seed=seed), weights, quiet=quiet)
+    spec = ModelSpec(thresholds=(threshold,), whalescan_version=__version__)
+    metrics = train_model(data, output, TrainOptions(epochs=epochs, seed=seed), weights, spec, quiet)
     click.echo(f"{output}: on {metrics.n_clips} held-out clips AUC {metrics.auc:.4f}, accuracy {metrics.accuracy:.4f}")
 
 

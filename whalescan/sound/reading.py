@@ -23,7 +23,7 @@ import soxr
 
 from whalescan.core import FloatArray, Recording, RecordingError
 
-SEGMENT_S = 60
+SEGMENT_S = 30
 MARGIN_S = 1
 _BLOCK_S = 1
 """What is decoded at a time, and what is lost around a place that cannot be decoded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,13 @@ from whalescan.tables.csvs import FileRow
 from whalescan.tables.files import plain_text, write_whole
 from whalescan.tables.raven import Placed, SelectionOptions
 from whalescan.tables.scorefile import ScoreFile, read_scores, score_path
+
+DEPLOYMENT_TABLE = "deployment.whalescan.sound.selections.txt"
+LIST_FILE = "deployment.listfile.txt"
+DETECTIONS = "detections.csv"
+FILES = "files.csv"
+PROVENANCE = "run.json"
+_FILES = (DEPLOYMENT_TABLE, LIST_FILE, DETECTIONS, FILES, PROVENANCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +79,20 @@ def write_tables(
         placed.append(Placed(recording, sequence_offset_s, found))
         files.append(FileRow(recording.name, recording.path, recording, _outcome(scores, len(found)), sequence_offset_s))
         sequence_offset_s += recording.duration_s
-    write_whole(output / "deployment.whalescan.sound.selections.txt", raven.table_bytes(placed, options))
-    write_whole(
-        output / "deployment.listfile.txt", raven.list_file_bytes((row.recording for row in files if row.recording), options)
-    )
-    write_whole(output / "detections.csv", csvs.detections_csv((p.recording, p.detections) for p in placed))
-    write_whole(output / "files.csv", csvs.files_csv(files))
+    listed = [row.recording for row in files if row.recording is not None]
+    write_whole(output / DEPLOYMENT_TABLE, raven.table_bytes(placed, options))
+    write_whole(output / LIST_FILE, raven.list_file_bytes(listed, options))
+    write_whole(output / DETECTIONS, csvs.detections_csv((place.recording, place.detections) for place in placed))
+    write_whole(output / FILES, csvs.files_csv(files))
     return Survey(tuple(files), tuple(call for place in placed for call in place.detections))
+
+
+def throw_away(output: Path) -> None:
+    """Remove what a run left in a folder, and nothing else."""
+    for folder in ("scores", "selections"):
+        shutil.rmtree(output / folder, ignore_errors=True)
+    for name in _FILES:
+        (output / name).unlink(missing_ok=True)
 
 
 def find_calls(scores: ScoreFile, rule: DetectionRule) -> Iterator[Detection]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from whalescan.core import Recording, WindowGrid
 
-CHUNK_S = 300
+CHUNK_S = 120
 
 
 @dataclass(frozen=True, slots=True)

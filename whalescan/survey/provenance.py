@@ -18,7 +18,7 @@ from whalescan.calls.detections import DetectionRule
 from whalescan.config import ScoreOptions, TableOptions
 from whalescan.core import TableError
 from whalescan.survey.job import Job, Method
-from whalescan.survey.outputs import Survey
+from whalescan.survey.outputs import PROVENANCE, Survey
 from whalescan.tables.files import write_whole
 
 _PACKAGES = ("torch", "timm", "numpy", "scipy", "soundfile", "soxr", "dask", "distributed")
@@ -107,11 +107,11 @@ def _results(survey: Survey) -> dict[str, Any]:
 
 
 def _write(output: Path, document: dict[str, Any]) -> None:
-    write_whole(output / "run.json", (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
+    write_whole(output / PROVENANCE, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def _read(output: Path) -> dict[str, Any]:
-    path = output / "run.json"
+    path = output / PROVENANCE
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:

@@ -16,7 +16,7 @@ from whalescan.survey import plan, provenance
 from whalescan.survey.assembly import Assembly
 from whalescan.survey.engine import Task, score_chunks
 from whalescan.survey.job import Job, Method, method
-from whalescan.survey.outputs import Scored, Survey, write_tables
+from whalescan.survey.outputs import FILES, Scored, Survey, throw_away, write_tables
 from whalescan.survey.progress import Progress
 from whalescan.tables.csvs import FileRow, listed_files
 from whalescan.tables.files import check_writable
@@ -38,6 +38,8 @@ def run(job: Job) -> Survey:
         _check_device(job.work.device)
     found = recordings.find(job.inputs)
     check_writable(job.output)
+    if job.work.restart:
+        throw_away(job.output)
     entries = [_inspect(one, clock, job.scores) for one in found]
     _score(entries, job, how)
     survey = write_tables(job.output, entries, how.rule, SelectionOptions(how.detector, job.tables.raven_root))
@@ -54,7 +56,7 @@ def detect(output: Path, threshold: float | None = None) -> Survey:
     kept = provenance.read(output)
     rule = kept.rule if threshold is None else replace(kept.rule, threshold=threshold)
     entries: list[Scored | FileRow] = []
-    for row in listed_files(output / "files.csv"):
+    for row in listed_files(output / FILES):
         channels = kept.scores.channels(row.recording.channels) if row.recording else ()
         scored = bool(channels) and score_path(output / "scores", row.name, channels[0]).exists()
         if row.outcome.status is Status.FAILED and not scored:
@@ -88,7 +90,7 @@ def _score(entries: Sequence[Scored | FileRow], job: Job, how: Method) -> None:
     with Progress(total_s, work.quiet) as progress:
         waiting = []
         for recording, channel in channels:
-            if not work.restart and assembly.is_done(recording, channel):
+            if assembly.is_done(recording, channel):
                 progress.skip(recording.duration_s)
             else:
                 waiting.append((recording, channel))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from whalescan.core import Status
-from whalescan.survey.outputs import Survey
+from whalescan.survey.outputs import DEPLOYMENT_TABLE, DETECTIONS, FILES, Survey
 
 _NAIVE_CLOCK = "name-without-zone"
 
@@ -22,9 +22,9 @@ def summary(survey: Survey, output: Path) -> str:
         f"{_count(len(survey.files), 'recording')}, {_hours(recorded_s)} of sound, {_hours(analysed_s)} analysed",
         f"{_count(n, 'call')} found in {_count(with_calls, 'recording')}"
         + (f", {n / (analysed_s / 3600):.1f} an analysed hour" if analysed_s else ""),
-        f"for Raven Pro: {output / 'deployment.whalescan.sound.selections.txt'}",
+        f"for Raven Pro: {output / DEPLOYMENT_TABLE}",
         f"               {output / 'selections'} (a table for each recording)",
-        f"for reports:   {output / 'detections.csv'}, {output / 'files.csv'}",
+        f"for reports:   {output / DETECTIONS}, {output / FILES}",
     ]
     return "\n".join(lines)
 
