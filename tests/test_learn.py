@@ -16,7 +16,7 @@ from whalescan.learn import augmentation
 from whalescan.learn.augmentation import AugmentationOptions
 from whalescan.learn.clips import read_kaggle
 from whalescan.learn.simulation import LABEL, SeaOptions, simulate, upcall, write_recordings
-from whalescan.learn.training import TrainOptions, clip_metrics, train
+from whalescan.learn.training import TrainData, TrainOptions, clip_metrics, train
 
 SMALL = TrainOptions(epochs=1, batch_size=8, average_steps=1, validation_share=0.3)
 
@@ -49,10 +49,13 @@ def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_training_makes_a_model_and_the_same_seed_makes_the_same_one(clips: Path, imagenet: Path, tmp_path: Path) -> None:
+def test_training_makes_a_model_and_the_same_seed_makes_the_same_one(
+    clips: Path, imagenet: Path, sea: Path, tmp_path: Path
+) -> None:
     one, two = (tmp_path / f"{n}.safetensors" for n in "ab")
-    metrics = train(clips, one, SMALL, imagenet, quiet=True)
-    train(clips, two, SMALL, imagenet, quiet=True)
+    data = TrainData(clips, (str(sea),), imagenet)
+    metrics = train(data, one, SMALL, quiet=True)
+    train(data, two, SMALL, quiet=True)
     assert one.read_bytes() == two.read_bytes()
     model = load_model(one)
     assert model.spec.training["recipe"]["seed"] == SMALL.seed
@@ -97,7 +100,7 @@ def test_weights_that_are_none(clips: Path, tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(b"hello")
     for name in ("w.safetensors", "absent.safetensors"):
         with pytest.raises(ModelError, match=name):
-            train(clips, tmp_path / "m.safetensors", SMALL, tmp_path / name, quiet=True)
+            train(TrainData(clips, (), tmp_path / name), tmp_path / "m.safetensors", SMALL, quiet=True)
 
 
 def test_metrics_of_a_perfect_and_of_a_reversed_detector() -> None:

@@ -174,19 +174,30 @@ def detect(out: Path, threshold: float | None) -> None:
 @main.command()
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="The model file to write.")
+@click.option("--without-calls", multiple=True, help="Recordings in which nothing is a call; may be given several times.")
 @click.option("--weights", type=click.Path(path_type=Path), help="ImageNet weights. Default: timm fetches its own.")
-@click.option("--epochs", type=int, default=8, show_default=True, help="Passes over the clips.")
+@click.option("--epochs", type=int, default=9, show_default=True, help="Passes over the clips.")
 @click.option("--seed", type=int, default=20090328, show_default=True, help="Of everything that is drawn.")
 @click.option("--threshold", type=float, default=0.5, show_default=True, help="The score that opens a detection.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
-def train(data: Path, output: Path, weights: Path | None, epochs: int, seed: int, threshold: float, quiet: bool) -> None:
+def train(
+    data: Path,
+    output: Path,
+    without_calls: tuple[str, ...],
+    weights: Path | None,
+    epochs: int,
+    seed: int,
+    threshold: float,
+    quiet: bool,
+) -> None:
     """Teach a network on the clips in DATA (train.csv and train/, the layout of the Kaggle whale challenge)."""
     from whalescan.detector.spec import ModelSpec
-    from whalescan.learn.training import TrainOptions
+    from whalescan.learn.training import TrainData, TrainOptions
     from whalescan.learn.training import train as train_model
 
     spec = ModelSpec(thresholds=(threshold,), whalescan_version=__version__)
-    metrics = train_model(data, output, TrainOptions(epochs=epochs, seed=seed), weights, spec, quiet)
+    learnt_from = TrainData(data, without_calls, weights)
+    metrics = train_model(learnt_from, output, TrainOptions(epochs=epochs, seed=seed), spec, quiet)
     click.echo(f"{output}: on {metrics.n_clips} held-out clips AUC {metrics.auc:.4f}, accuracy {metrics.accuracy:.4f}")
 
 

@@ -3,7 +3,8 @@
 1. Hysteresis: a run of windows opens at the high threshold and extends while scores stay above the low one.
 2. Runs closer than a gap become one, and runs that are too short are dropped.
 3. A run may hold several calls. The highest window names the first, by the box of energy that it saw; every window that
-   covers this box is explained by it, and what remains above the threshold names the next.
+   covers this box is explained by it. Of what remains, a peak above the threshold names the next; a slope does not, since
+   a window that sees a part of a call scores too.
 4. The box is settled by the median of the boxes that the windows around it saw: a 1 s call gives a box of about 1 s.
 
 A window's box and the choice among windows depend on scores only, not on the threshold. So a call that is found at two
@@ -15,6 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
 
 from whalescan.core import FloatArray, IntArray, UsageError, WindowGrid
 
@@ -62,6 +65,8 @@ class Call:
 
 _EXPLAINED = 0.7
 """A window that covers this part of a call's box owes its score to that call."""
+_PEAK_S = 0.5
+"""A window is a peak when none this near to it scores higher."""
 _AGREEING = 0.5
 """Windows with at least this part of the highest window's score have a say in the box."""
 _SHORTEST_S, _FALLBACK_S = 0.3, 1.0
@@ -121,7 +126,7 @@ def _calls_in_run(
     """Calls in the windows ``first..last``, the highest first."""
     windows = np.arange(first, last + 1)
     begins = windows * grid.hop_samples
-    waiting = scores[windows] >= rule.threshold
+    waiting = (scores[windows] >= rule.threshold) & _peaks(scores, grid)[windows]
     calls = []
     while waiting.any():
         best = int(np.argmax(np.where(waiting, scores[windows], -1)))
@@ -131,6 +136,13 @@ def _calls_in_run(
         waiting &= covered < _EXPLAINED * (call.end_sample - call.begin_sample)
         waiting[best] = False
     return calls
+
+
+def _peaks(scores: FloatArray, grid: WindowGrid) -> npt.NDArray[np.bool_]:
+    """Windows that no near one outdoes."""
+    reach = max(1, round(_PEAK_S * grid.rate_hz / grid.hop_samples))
+    peaks: npt.NDArray[np.bool_] = scores >= ndimage.maximum_filter1d(scores, 2 * reach + 1, mode="nearest")
+    return peaks
 
 
 def _settle(scores: FloatArray, boxes: FloatArray, grid: WindowGrid, best: int) -> Call:

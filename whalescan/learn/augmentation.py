@@ -22,14 +22,14 @@ class AugmentationOptions:
         mixup_alpha: parameter of mixup's Beta distribution (Zhang 2018).
     """
 
-    noise_share: float = 0.25
+    noise_share: float = 0.4
     noise_snr_db: tuple[float, float] = (5.0, 25.0)
-    shift_frames: int = 20
+    shift_frames: int = 24
     shift_bins: int = 1
-    mask_frames: int = 12
-    mask_bins: int = 6
+    mask_frames: int = 16
+    mask_bins: int = 8
     n_masks: int = 2
-    mixup_alpha: float = 0.2
+    mixup_alpha: float = 0.3
 
 
 def add_noise(windows: Tensor, options: AugmentationOptions, random: Generator) -> Tensor:

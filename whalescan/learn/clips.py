@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import soundfile
 from tqdm import tqdm
 
 from whalescan.core import FloatArray, IntArray, UsageError
+from whalescan.sound import reading, recordings
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,23 @@ class Clips:
     def where(self, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Clips:
         """The clips that a mask chooses."""
         return Clips(self.windows[chosen], self.labels[chosen], self.fold[chosen])
+
+
+def read_without_calls(inputs: Sequence[str], rate_hz: int, window_samples: int, hop_samples: int) -> FloatArray:
+    """Windows ``[n, window_samples]`` of recordings in which nothing is a call: humpback song, ships, fish.
+
+    Raises:
+        UsageError, RecordingError: names what is absent or cannot be read.
+    """
+    parts = []
+    for found in recordings.find(inputs):
+        recording = recordings.inspect(found)
+        sound = reading.read(recording, 1, rate_hz, 0, recording.n_samples(rate_hz))
+        if len(sound.samples) >= window_samples:
+            parts.append(np.lib.stride_tricks.sliding_window_view(sound.samples, window_samples)[::hop_samples])
+    if not parts:
+        raise UsageError(f"{', '.join(inputs)}: no recording there is as long as a window")
+    return np.concatenate(parts)
 
 
 def read_kaggle(root: Path, rate_hz: int, window_samples: int, quiet: bool = False) -> Clips:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import torch
 from safetensors import SafetensorError
@@ -24,7 +25,7 @@ from whalescan.detector.network import Detector, best_dtype, start_from_imagenet
 from whalescan.detector.spec import ModelSpec
 from whalescan.learn import augmentation
 from whalescan.learn.augmentation import AugmentationOptions
-from whalescan.learn.clips import Clips, read_kaggle
+from whalescan.learn.clips import Clips, read_kaggle, read_without_calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +40,18 @@ class TrainOptions:
         weight_decay: of AdamW.
         average_steps: steps over which the weights are averaged; the average is what is validated and kept.
         validation_share: part of the clips that is never trained on.
+        without_calls_per_batch: windows of recordings without calls that join each batch, where there are any.
         seed: of everything that is drawn.
     """
 
-    epochs: int = 8
+    epochs: int = 9
     batch_size: int = 48
     learning_rate: float = 5e-4
     warm_up: float = 0.2
     weight_decay: float = 1e-2
     average_steps: int = 200
     validation_share: float = 0.1
+    without_calls_per_batch: int = 6
     seed: int = 20090328
     augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
 
@@ -63,21 +66,34 @@ class ClipMetrics:
     n_clips: int
 
 
+@dataclass(frozen=True, slots=True)
+class TrainData:
+    """What is learnt from.
+
+    Attributes:
+        clips: folder with ``train.csv`` and ``train/``, the layout of the Kaggle whale challenge.
+        without_calls: folders, files and patterns of recordings in which nothing is a call.
+        imagenet: safetensors file with ImageNet weights under timm's names; timm's own are fetched where this is None.
+    """
+
+    clips: Path
+    without_calls: tuple[str, ...] = ()
+    imagenet: Path | None = None
+
+
 def train(
-    data: Path,
+    data: TrainData,
     output: Path,
     options: TrainOptions | None = None,
-    imagenet: Path | None = None,
     spec: ModelSpec | None = None,
     quiet: bool = False,
 ) -> ClipMetrics:
-    """Train on clips in the Kaggle layout and keep the best epoch as a model file.
+    """Train, and keep the best epoch as a model file.
 
     Args:
-        data: folder with ``train.csv`` and ``train/``.
+        data: what is learnt from.
         output: the ``.safetensors`` file to write, anew after each epoch that is better than all before.
         options: the recipe.
-        imagenet: safetensors file with ImageNet weights under timm's names; timm's own are fetched where this is None.
         spec: front end, classes and thresholds of the model to be.
         quiet: no progress bar.
 
@@ -85,15 +101,19 @@ def train(
         Metrics of the kept epoch on the held-out clips.
     """
     options, spec = options or TrainOptions(), spec or ModelSpec()
-    clips = read_kaggle(data, spec.front_end.rate_hz, spec.front_end.window_samples, quiet)
+    rate_hz, window_samples = spec.front_end.rate_hz, spec.front_end.window_samples
+    clips = read_kaggle(data.clips, rate_hz, window_samples, quiet)
     validating = clips.fold < options.validation_share
     learning, held_out = clips.where(~validating), clips.where(validating)
     if len(set(held_out.labels.tolist())) < 2:
-        raise UsageError(f"{data}: the {len(held_out)} held-out clips are all of one kind; give more clips")
-    learner = _Learner(spec, options, len(learning), _imagenet_weights(imagenet, spec.architecture))
+        raise UsageError(f"{data.clips}: the {len(held_out)} held-out clips are all of one kind; give more clips")
+    noise = np.zeros((0, window_samples), np.float32)
+    if data.without_calls:
+        noise = read_without_calls(data.without_calls, rate_hz, window_samples, hop_samples=rate_hz // 2)
+    learner = _Learner(spec, options, len(learning), _imagenet_weights(data.imagenet, spec.architecture))
     best: ClipMetrics | None = None
     for epoch in range(1, options.epochs + 1):
-        batches = learner.batches(learning)
+        batches = learner.batches(learning, noise)
         progress = tqdm(batches, f"epoch {epoch}/{options.epochs}", learner.n_batches, unit="batch", disable=quiet)
         loss = sum(learner.step(windows, targets) for windows, targets in progress) / learner.n_batches
         logits = clip_logits(learner.average, held_out.windows)
@@ -103,7 +123,7 @@ def train(
             tqdm.write(f"  loss {loss:.4f}; held-out clips: AUC {metrics.auc:.4f}, accuracy {metrics.accuracy:.4f}")
         if best is None or metrics.auc > best.auc:
             best = metrics
-            training = _provenance(options, len(learning), epoch)
+            training = _provenance(data, options, len(learning), len(noise), epoch)
             measured = {"held-out clips": asdict(metrics)}
             kept = replace(spec, calibration=(slope, offset), training=training, metrics=measured)
             write_model(output, learner.average, kept)
@@ -140,12 +160,18 @@ class _Learner:
         assert isinstance(averaged, Detector)
         return averaged.eval()
 
-    def batches(self, clips: Clips) -> Iterator[tuple[Tensor, Tensor]]:
-        """All clips in random order; the few that do not fill a batch wait for another epoch."""
+    def batches(self, clips: Clips, without_calls: FloatArray) -> Iterator[tuple[Tensor, Tensor]]:
+        """All clips in random order, each batch joined by windows without a call; a last part of a batch is left out."""
         order = torch.randperm(len(clips), generator=self.random).numpy()
         for i in range(self.n_batches):
             chosen = order[i * self.options.batch_size : (i + 1) * self.options.batch_size]
-            yield torch.from_numpy(clips.windows[chosen]), torch.from_numpy(clips.labels[chosen]).float()[:, None]
+            windows, labels = clips.windows[chosen], clips.labels[chosen]
+            if len(without_calls):
+                n = self.options.without_calls_per_batch
+                drawn = torch.randint(len(without_calls), (n,), generator=self.random).numpy()
+                windows = np.concatenate([windows, without_calls[drawn]])
+                labels = np.concatenate([labels, np.zeros(n, np.int64)])
+            yield torch.from_numpy(windows), torch.from_numpy(labels).float()[:, None]
 
     def step(self, windows: Tensor, targets: Tensor) -> float:
         """One step down the gradient; returns the loss before it."""
@@ -200,5 +226,13 @@ def _imagenet_weights(path: Path | None, architecture: str) -> dict[str, Tensor]
         raise ModelError(f"{path}: no ImageNet weights can be read there ({error})") from error
 
 
-def _provenance(options: TrainOptions, n_clips: int, epoch: int) -> dict[str, Any]:
-    return {"recipe": asdict(options), "n_clips": n_clips, "kept_epoch": epoch, "torch": torch.__version__}
+def _provenance(data: TrainData, options: TrainOptions, n_clips: int, n_without_calls: int, epoch: int) -> dict[str, Any]:
+    return {
+        "clips": data.clips.name,
+        "n_clips": n_clips,
+        "without_calls": [Path(text).name for text in data.without_calls],
+        "n_windows_without_calls": n_without_calls,
+        "recipe": asdict(options),
+        "kept_epoch": epoch,
+        "torch": torch.__version__,
+    }
