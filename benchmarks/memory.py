@@ -8,6 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.table import Row
+
 RATE_HZ = 96_000
 HOP_S = 2.0
 LENGTHS_MIN = {"10 minutes": 10, "24 hours": 24 * 60}
@@ -27,9 +29,9 @@ print(peak)
 """
 
 
-def measure() -> list[dict[str, object]]:
+def measure() -> list[Row]:
     """Rows of the table."""
-    rows = []
+    rows: list[Row] = []
     for name, minutes in LENGTHS_MIN.items():
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "silence.wav")

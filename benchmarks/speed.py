@@ -12,6 +12,7 @@ import soundfile
 
 import whalescan
 from benchmarks import plain
+from benchmarks.table import Row
 from whalescan.config import WorkOptions
 from whalescan.learn.simulation import SeaOptions, simulate
 from whalescan.sound.recordings import find, inspect
@@ -22,7 +23,7 @@ HOP_S = 1.0
 REPEATS = 3
 
 
-def measure() -> list[dict[str, object]]:
+def measure() -> list[Row]:
     """Rows of the table."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "sea.wav")

@@ -91,8 +91,8 @@ class _OneThread:
         with self._lock:
             if self._n_scoring == 0:
                 self._threads_outside = torch.get_num_threads()
-                torch.set_num_threads(1)
             self._n_scoring += 1
+        torch.set_num_threads(1)  # each thread has a setting of its own, so each one sets it
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
