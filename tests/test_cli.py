@@ -69,10 +69,15 @@ def test_a_clock_without_a_zone_is_a_loud_warning(wav: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("run", "nowhere", "-o", "out"), "nowhere"),
-        (("run", "-o", "out"), "no recordings given"),
+        (("run", "nowhere", "-o", "{out}"), "nowhere"),
+        (("run", "-o", "{out}"), "no recordings given"),
         (("run", "{wav}"), "--output"),
+        (("run", "", "-o", "{out}"), "empty name"),
         (("run", "{wav}", "-o", "{out}", "--hop", "3"), "hop"),
+        (("run", "{wav}", "-o", "{out}", "--hop", "nan"), "hop"),
+        (("run", "{wav}", "-o", "{out}", "--timezone", "UTC-99"), "UTC"),
+        (("run", "{wav}", "-o", "{out}", "--time-format", "%H%M"), "time-format"),
+        (("simulate", "-o", "{out}", "--minutes", "0"), "--minutes"),
         (("run", "{wav}", "-o", "{out}", "--channel", "x"), "channel"),
         (("run", "{wav}", "-o", "{out}", "--threshold", "2"), "threshold"),
         (("run", "{wav}", "-o", "{out}", "--timezone", "Nowhere/Land"), "Nowhere/Land"),
@@ -99,6 +104,23 @@ def test_a_config_file_with_a_misspelt_option(wav: Path, tmp_path: Path) -> None
     assert "treshold" in result.stderr
 
 
+@pytest.mark.parametrize("text", ["[1]", "3", '{"options": {}}'])
+def test_config_files_that_are_something_else(tmp_path: Path, text: str) -> None:
+    config = tmp_path / "x.json"
+    config.write_text(text)
+    assert call("run", "-o", tmp_path / "out", "--config", config).exit_code == 2
+
+
+def test_detect_names_failed_recordings_too(wav: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "good.wav").write_bytes(wav.read_bytes())
+    (tmp_path / "in" / "bad.wav").write_bytes(b"")
+    call("run", tmp_path / "in", "-o", tmp_path / "out", "--hop", 2)
+    result = call("detect", tmp_path / "out")
+    assert result.exit_code == 3
+    assert "bad.wav" in result.stderr
+
+
 def test_an_interrupted_run_says_how_to_go_on(wav: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -107,6 +129,7 @@ def test_an_interrupted_run_says_how_to_go_on(wav: Path, tmp_path: Path, monkeyp
     result = call("run", wav, "-o", tmp_path, "--hop", 2)
     assert result.exit_code == 130
     assert "same command" in result.stderr
+    assert call("detect", tmp_path).exit_code == 2, "there is no finished run"
 
 
 def test_an_output_that_is_a_file_is_fatal(wav: Path, tmp_path: Path) -> None:

@@ -76,6 +76,10 @@ def test_no_guess_where_nothing_is_known(name: str, source: str) -> None:
     assert (start.utc, start.source) == (None, source)
 
 
+def test_an_offset_that_cannot_be_is_no_zone() -> None:
+    assert start_time("x_UTC-30_20190101_000000.wav").source == "name-without-zone"
+
+
 def test_zone_of_the_user_follows_daylight_saving() -> None:
     zone = ClockOptions("America/New_York")
     assert start_time("x_20190101_000000.wav", zone).utc == utc("2019-01-01T05:00:00")
@@ -91,6 +95,12 @@ def test_format_of_the_user() -> None:
     clock = ClockOptions("UTC", "%H%M%S_%Y%m%d")
     assert start_time("buoy_123456_20190102.wav", clock).utc == utc("2019-01-02T12:34:56")
     assert start_time("buoy.wav", clock).utc is None
+
+
+@pytest.mark.parametrize("text", ["%Q", "%H%M%S", "hello"])
+def test_a_format_without_a_date_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="time-format"):
+        ClockOptions("UTC", text)
 
 
 def test_an_unknown_zone_is_refused() -> None:

@@ -75,14 +75,23 @@ def test_every_detection_is_above_the_threshold_and_inside_the_recording(scores:
     assert all(b - a >= 1000 for a, b in pairwise(middles))
 
 
-@given(scores_anywhere)
-def test_a_call_found_at_two_thresholds_is_the_same_call(scores: FloatArray) -> None:
-    boxes = np.full((N_WINDOWS, 4), np.nan, np.float32)
-    apart = np.zeros_like(scores)
-    apart[::12] = scores[::12]  # calls far enough from each other not to compete
-    strict = find(apart, boxes, GRID, N_SAMPLES, DetectionRule(threshold=0.8))
-    lenient = find(apart, boxes, GRID, N_SAMPLES, DetectionRule(threshold=0.3))
-    assert set(strict) <= set(lenient)
+boxes_anywhere = arrays(np.float32, (N_WINDOWS, 2), elements=st.floats(0, 2600, width=32)).map(
+    lambda ends: np.concatenate([ends[:, :1], ends[:, :1] + ends[:, 1:] / 2, np.full_like(ends, [90, 200])], axis=1)
+)
+
+
+@given(scores_anywhere, boxes_anywhere)
+def test_a_call_found_at_some_threshold_is_the_same_call_at_every_lower_one(scores: FloatArray, boxes: FloatArray) -> None:
+    at = {t: find(scores, boxes, GRID, N_SAMPLES, DetectionRule(threshold=t)) for t in (0.8, 0.5, 0.3)}
+    assert set(at[0.8]) <= set(at[0.5]) <= set(at[0.3])
+
+
+@pytest.mark.parametrize("n_samples", [1, 600, 2500, 4000])
+def test_a_box_in_the_mirrored_end_is_no_sliver_at_the_recordings_end(n_samples: int) -> None:
+    scores, boxes = np.full(1, 0.9, np.float32), np.array([[2400, 3800, 90, 200]], np.float32)
+    (call,) = find(scores, boxes, GRID, n_samples, DetectionRule())
+    assert 0 <= call.begin_sample < call.end_sample <= n_samples
+    assert call.end_sample - call.begin_sample >= min(600, n_samples)
 
 
 def test_hysteresis_gap_and_shortest_run() -> None:

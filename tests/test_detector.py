@@ -13,7 +13,7 @@ from scipy.spatial import distance
 
 from whalescan import ModelError, UsageError, load_model
 from whalescan.core import FloatArray
-from whalescan.detector import complexity, evidence, scoring
+from whalescan.detector import complexity, evidence
 from whalescan.detector.frontend import FrontEnd
 from whalescan.detector.modelfile import load_detector, write_model
 from whalescan.detector.network import Detector, prepare_for_scanning, start_from_imagenet
@@ -229,7 +229,6 @@ def test_the_number_of_torch_threads_outside_is_left_alone(scorer: Scorer, noise
     before = torch.get_num_threads()
     scorer.score(noise, scorer.spec.grid(2.0), 5)
     assert torch.get_num_threads() == before
-    assert isinstance(scoring.BOX_FLOOR, float)
 
 
 @pytest.mark.parametrize("name", ["tpu", "cuda:99", "gpu", "meta"])

@@ -10,7 +10,7 @@ import soundfile
 
 from tests.conftest import recording_of, write_sound
 from whalescan import RecordingError, UsageError
-from whalescan.core import FloatArray
+from whalescan.core import FloatArray, plain_text
 from whalescan.sound import reading
 from whalescan.sound.recordings import Found, find, inspect
 
@@ -111,6 +111,66 @@ def test_wav_past_4_gib_with_a_length_that_wrapped_around(tmp_path: Path, noise:
     assert recording.n_frames == n_bytes // 2
     last = reading.read(recording, 1, 2000, recording.n_frames - 20_000, recording.n_frames)
     np.testing.assert_allclose(last.samples, noise, atol=1e-4)
+
+
+def test_rf64_whose_recorder_died(tmp_path: Path, noise: FloatArray) -> None:
+    path = tmp_path / "x.wav"
+    soundfile.write(path, noise, 2000, format="RF64", subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"ds64") + 8
+    content[at : at + 24] = bytes(24)
+    path.write_bytes(bytes(content))
+    recording = recording_of(path)
+    assert (recording.n_frames, bool(recording.problem)) == (20_000, True)
+    np.testing.assert_allclose(reading.read(recording, 1, 2000, 0, 20_000).samples, noise, atol=1e-4)
+
+
+@pytest.mark.parametrize("seconds", [10, 40])
+def test_flac_that_does_not_state_its_length(tmp_path: Path, noise: FloatArray, seconds: int) -> None:
+    path = write_sound(tmp_path / "x.flac", np.tile(noise, seconds // 10), subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0  # the last 36 bits of 8 bytes in STREAMINFO are the number of samples
+    content[22:26] = bytes(4)
+    path.write_bytes(bytes(content))
+    recording = recording_of(path)
+    assert recording.n_frames >= seconds * 2000 - 1, "libsndfile keeps the very last sample to itself"
+    assert not reading.read(recording, 1, 2000, 0, seconds * 2000).lost.any()
+
+
+def test_a_recorder_that_fills_up_its_clusters(tmp_path: Path, noise: FloatArray) -> None:
+    path = write_sound(tmp_path / "x.wav", noise, subtype="PCM_16")
+    path.write_bytes(path.read_bytes() + bytes(30_000))
+    assert (recording_of(path).n_frames, recording_of(path).problem) == (20_000, "")
+
+
+def test_24_bits_in_32(tmp_path: Path, noise: FloatArray) -> None:
+    path = write_sound(tmp_path / "x.wav", noise, subtype="PCM_32")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"fmt ") + 8
+    content[at + 14 : at + 16] = struct.pack("<H", 24)
+    path.write_bytes(bytes(content))
+    _patch_wav_length(path, 0)
+    samples = reading.read(recording_of(path), 1, 2000, 0, 20_000).samples
+    np.testing.assert_allclose(samples, noise, atol=1e-4)
+
+
+def test_a_name_too_long_for_its_tables(tmp_path: Path, noise: FloatArray) -> None:
+    with pytest.raises(RecordingError, match="too long"):
+        recording_of(write_sound(tmp_path / f"{'x' * 230}.wav", noise))
+
+
+def test_names_that_look_like_another_recordings_channel(tmp_path: Path, noise: FloatArray) -> None:
+    for name in ("a.wav", "a.ch2.wav", "b'.wav", 'b".wav'):
+        write_sound(tmp_path / name, noise)
+    names = [found.name for found in find([tmp_path])]
+    assert names[:2] == ["a", "a.ch2.wav"]
+    assert len({plain_text(name) for name in names}) == 4
+
+
+def test_a_pattern_keeps_the_folders_below_it(tmp_path: Path, noise: FloatArray) -> None:
+    for name in ("s1/a.wav", "s2/a.wav"):
+        write_sound(tmp_path / name, noise)
+    assert [found.relative for found in find([tmp_path / "*" / "*.wav"])] == ["s1/a.wav", "s2/a.wav"]
 
 
 def test_aiff_header_that_states_too_little(tmp_path: Path, noise: FloatArray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 from dataclasses import replace
@@ -78,18 +79,34 @@ def test_clock_times_follow_from_the_names(out: Path) -> None:
     assert files["sequence_offset_s"].tolist() == [0, 40, 80]
 
 
-@pytest.mark.parametrize("chunk_s", [5, 16, 1000])
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.fixture(scope="module")
+def hard(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Recordings with borders of every kind - a resampled one of 70 s, and a damaged one - and what a run makes of them."""
+    folder, out = tmp_path_factory.mktemp("hard"), tmp_path_factory.mktemp("hard-out")
+    samples, rate = soundfile.read(next(sea.glob("*.flac")))
+    write_sound(folder / "long.wav", np.tile(samples, 2)[: 70 * rate], rate)
+    flac = next(sea.glob("*.flac")).read_bytes()
+    (folder / "damaged.flac").write_bytes(flac[: len(flac) // 2] + bytes(3000) + flac[len(flac) // 2 + 3000 :])
+    whalescan.scan(folder, out, hop=0.5, batch_size=4)
+    return folder, out
+
+
+@pytest.mark.parametrize(("chunk_s", "workers"), [(2, 1), (6, 3), (14, 2), (1000, 1)])
 def test_chunks_and_workers_do_not_show(
-    sea: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_s: float, workers: int
+    hard: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_s: float, workers: int
 ) -> None:
     monkeypatch.setattr(plan, "CHUNK_S", chunk_s)
-    whalescan.scan(sea, tmp_path, hop=0.5, workers=workers)
-    assert contents(tmp_path) == contents(out)
-    for name in ("scores", "boxes", "complexity"):
+    folder, out = hard
+    whalescan.scan(folder, tmp_path, hop=0.5, batch_size=4, workers=workers)
+    for name in ("scores", "boxes", "complexity", "lost_samples"):
         for path in (out / "scores").iterdir():
             with np.load(path) as one, np.load(tmp_path / "scores" / path.name) as other:
                 np.testing.assert_array_equal(one[name], other[name])
+    assert {k: v for k, v in contents(tmp_path).items() if k != "files.csv"} == {
+        k: v for k, v in contents(out).items() if k != "files.csv"
+    }
+    facts = ["recording", "analysed_s", "n_detections", "status"]
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "files.csv")[facts], pd.read_csv(out / "files.csv")[facts])
 
 
 def test_detect_gives_what_run_would_have_given(sea: Path, out: Path, tmp_path: Path) -> None:
@@ -182,6 +199,62 @@ def test_failed_recordings_take_no_time_in_the_deployment(sea: Path, tmp_path: P
     files = pd.read_csv(tmp_path / "out" / "files.csv")
     assert files["sequence_offset_s"].tolist() == [0, 40, 40, 80]
     assert len((tmp_path / "out" / "deployment.listfile.txt").read_text().splitlines()) == 3
+
+
+def test_a_recording_that_vanishes_is_named(sea: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "in"
+    shutil.copytree(sea, folder)
+    score = engine.score_chunks
+
+    def vanish(chunks: object, task: engine.Task, options: WorkOptions) -> object:
+        next(folder.glob("*.wav")).unlink()
+        return score(chunks, task, options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("whalescan.survey.run.score_chunks", vanish)
+    survey = whalescan.scan(folder, tmp_path / "out", hop=1.0)
+    assert [row.outcome.status for row in survey.files] == [Status.FAILED, Status.DONE, Status.DONE]
+    assert "not there any more" in survey.files[0].outcome.problem
+
+
+def test_a_table_in_which_calls_were_judged_is_kept(out: Path, tmp_path: Path) -> None:
+    shutil.copytree(out, tmp_path / "out")
+    table = next(p for p in (tmp_path / "out" / "selections").iterdir() if "unreviewed" in p.read_text())
+    judged = table.read_text().replace("unreviewed", "yes")
+    table.write_text(judged)
+    detect(tmp_path / "out", 0.9)
+    kept = table.with_name(table.name.replace(".selections.txt", ".reviewed-1.selections.txt"))
+    assert kept.read_text() == judged
+    assert "yes" not in table.read_text()
+
+
+def test_the_table_of_a_recording_that_broke_does_not_stay(sea: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    shutil.copytree(sea, folder)
+    whalescan.scan(folder, tmp_path / "out", hop=1.0)
+    (folder / "SIM_20260401T000000Z.wav").write_bytes(b"broken")
+    whalescan.scan(folder, tmp_path / "out", hop=1.0)
+    assert len(list((tmp_path / "out" / "selections").iterdir())) == 2
+
+
+def test_a_changed_recording_is_scored_again(sea: Path, tmp_path: Path) -> None:
+    path = tmp_path / "in" / "x.wav"
+    path.parent.mkdir()
+    shutil.copy(next(sea.glob("*.wav")), path)
+    first = whalescan.scan(path, tmp_path / "out", hop=1.0)
+    times = path.stat()
+    content = path.read_bytes()
+    path.write_bytes(content[:44] + bytes(len(content) - 44))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert len(first.detections) > 0
+    assert len(whalescan.scan(path, tmp_path / "out", hop=1.0).detections) == 0
+
+
+def test_one_dead_channel_is_not_a_failed_recording(sea: Path, tmp_path: Path) -> None:
+    samples, rate = soundfile.read(next(sea.glob("*.wav")))
+    path = write_sound(tmp_path / "x.wav", np.stack([np.full_like(samples, np.nan), samples], axis=1), rate, subtype="FLOAT")
+    (row,) = whalescan.scan(path, hop=1.0, channel="all").files
+    assert row.outcome.status is Status.PARTIAL
+    assert "channel 1" in row.outcome.problem
 
 
 def test_a_channel_that_does_not_exist(sea: Path, tmp_path: Path) -> None:

@@ -16,13 +16,13 @@ def scan(
     recordings: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     output: str | os.PathLike[str] | None = None,
     *,
-    model: str = "",
+    model: str | os.PathLike[str] = "",
     hop: float = ScoreOptions.hop_s,
     channel: int | str = 1,
     threshold: float | None = None,
     timezone: str = "",
     time_format: str = "",
-    raven_root: str = "",
+    raven_root: str | os.PathLike[str] = "",
     device: str = "auto",
     batch_size: int = WorkOptions.batch_size,
     workers: int = 0,
@@ -65,8 +65,10 @@ def scan(
             Job(
                 inputs=tuple(os.fspath(text) for text in inputs),
                 output=Path(nowhere if output is None else output),
-                scores=ScoreOptions(model, hop, str(channel)),
-                tables=TableOptions(threshold, timezone, time_format, raven_root),
+                scores=ScoreOptions(os.fspath(model), float(hop), str(channel)),
+                tables=TableOptions(
+                    None if threshold is None else float(threshold), timezone, time_format, os.fspath(raven_root)
+                ),
                 work=WorkOptions(device, batch_size, workers, scheduler, restart, quiet),
             )
         )

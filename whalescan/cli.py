@@ -7,13 +7,16 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from whalescan._version import __version__
 from whalescan.config import ScoreOptions, TableOptions, WorkOptions
 from whalescan.core import ModelError, TableError, UsageError, WhalescanError
+
+if TYPE_CHECKING:
+    from whalescan.survey.outputs import Survey
 
 _SECTIONS = {
     "Recordings to tables": ("run", "detect"),
@@ -40,6 +43,9 @@ class _Door(click.Group):
         except WhalescanError as error:
             click.echo(f"whalescan: {error}", err=True)
             sys.exit(2 if isinstance(error, UsageError | ModelError | TableError) else 1)
+        except OSError as error:
+            click.echo(f"whalescan: {error}", err=True)
+            sys.exit(1)
         except KeyboardInterrupt:
             click.echo("whalescan: interrupted; give the same command again to go on", err=True)
             sys.exit(_INTERRUPTED)
@@ -50,11 +56,15 @@ def _read_config(context: click.Context, _parameter: click.Parameter, path: Path
     if path is None:
         return
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         document = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, ValueError) as error:
         raise UsageError(f"--config {path}: cannot be read as TOML or run.json ({error})") from error
-    options = {**document["options"], "recordings": document["recordings"]} if "options" in document else document
+    if not isinstance(document, dict):
+        raise UsageError(f"--config {path}: holds no options")
+    options = document
+    if "options" in document:  # a run.json
+        options = {**document["options"], "recordings": document.get("recordings", [])}
     known = {option.name: option for option in context.command.params if option.name}
     defaults = {}
     for name, value in options.items():
@@ -90,7 +100,7 @@ _work_options = _together(
     click.option("--batch-size", type=int, default=WorkOptions.batch_size, show_default=True, help="Windows at a time."),
     click.option("--workers", type=int, default=0, help="Chunks scored beside each other. Default: one a core."),
     click.option("--scheduler", default="", help="A Dask cluster: its address or scheduler file. Default: this machine."),
-    click.option("--restart", is_flag=True, help="Throw the results of an earlier run away first."),
+    click.option("--restart", is_flag=True, help="Use nothing of an earlier run in OUT."),
     click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary."),
     click.option("--verbose", "-v", is_flag=True, help="Name each recording as it is finished."),
 )
@@ -140,7 +150,6 @@ def run(
     """
     from whalescan.survey.job import Job
     from whalescan.survey.run import run as run_job
-    from whalescan.survey.summary import problems, summary
 
     if output is None:
         raise UsageError("say where the results go: --output FOLDER")
@@ -153,6 +162,13 @@ def run(
             work=WorkOptions(device, batch_size, workers, scheduler or "", restart, quiet, verbose),
         )
     )
+    _report(survey, output, quiet)
+
+
+def _report(survey: Survey, output: Path, quiet: bool) -> None:
+    """Say what came of it, and exit as the contract has it."""
+    from whalescan.survey.summary import problems, summary
+
     if not quiet:
         click.echo(summary(survey, output))
     for line in problems(survey):
@@ -162,13 +178,12 @@ def run(
 
 @main.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--threshold", type=float, help="Score at which a detection opens. Default: that of the run.")
+@click.option("--threshold", type=float, help="Score at which a detection opens. Default: the one used last.")
 def detect(out: Path, threshold: float | None) -> None:
     """Find calls anew in the scores that a run left in OUT; needs neither sound nor model."""
     from whalescan.survey.run import detect as detect_again
-    from whalescan.survey.summary import summary
 
-    click.echo(summary(detect_again(out, threshold), out))
+    _report(detect_again(out, threshold), out, quiet=False)
 
 
 @main.command()
@@ -203,9 +218,11 @@ def train(
 
 @main.command()
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the recordings.")
-@click.option("--recordings", type=int, default=3, show_default=True, help="How many.")
-@click.option("--minutes", type=float, default=5.0, show_default=True, help="Length of each.")
-@click.option("--calls-per-hour", type=float, default=54.0, show_default=True, help="Mean rate of upcalls.")
+@click.option("--recordings", type=click.IntRange(1), default=3, show_default=True, help="How many.")
+@click.option("--minutes", type=click.FloatRange(0.2), default=5.0, show_default=True, help="Length of each.")
+@click.option(
+    "--calls-per-hour", type=click.FloatRange(0, 1000), default=54.0, show_default=True, help="Mean rate of upcalls."
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same sound.")
 def simulate(output: Path, recordings: int, minutes: float, calls_per_hour: float, seed: int) -> None:
     """Make recordings of an imagined sea, with the true calls as Raven tables beside them."""

@@ -60,7 +60,7 @@ class WorkOptions:
         batch_size: windows scored at a time.
         workers: chunks scored beside each other on this machine; 0 for as many as suit it.
         scheduler: address or scheduler file of a Dask cluster; empty for this machine.
-        restart: score again what has been scored.
+        restart: use nothing of an earlier run.
         quiet: no progress bar and no summary.
         verbose: name each recording as it is finished.
     """

@@ -51,6 +51,14 @@ class OutputError(WhalescanError):
     """Results that cannot be written."""
 
 
+_NOT_PLAIN = str.maketrans({"\t": " ", "\n": " ", "\r": " ", '"': "'"})
+
+
+def plain_text(text: str) -> str:
+    """Text without what ends a cell or a row in a tab-separated table, which knows no quoting."""
+    return text.translate(_NOT_PLAIN)
+
+
 @dataclass(frozen=True, slots=True)
 class WindowGrid:
     """Windows of equal length at equal distances, counted from a recording's first sample.
@@ -115,6 +123,7 @@ class Recording:
         size_bytes: length of the file.
         start_utc: when its first sample was recorded (aware, UTC), or None where that is not known.
         time_source: how ``start_utc`` is known, or why not.
+        identity: changes when the file's content does: a hash of its ends, its length and the time of its last change.
         problem: what is wrong with the file although it can be read; empty where nothing is.
         layout: how to read past a header that is wrong; None where the header can be trusted.
     """
@@ -128,6 +137,7 @@ class Recording:
     size_bytes: int
     start_utc: datetime | None = None
     time_source: str = "none"
+    identity: str = ""
     problem: str = ""
     layout: PcmLayout | None = None
 

@@ -2,17 +2,18 @@
 
 1. Hysteresis: a run of windows opens at the high threshold and extends while scores stay above the low one.
 2. Runs closer than a gap become one, and runs that are too short are dropped.
-3. A run may hold several calls. The highest window names the first, by the box of energy that it saw; every window that
-   covers this box is explained by it. Of what remains, a peak above the threshold names the next; a slope does not, since
-   a window that sees a part of a call scores too.
+3. A run may hold several calls. The highest peak names the first, by the box of energy that its window saw; every window
+   that covers this box is explained by it, and the highest peak that is not names the next. A slope names none, since a
+   window that sees a part of a call scores too.
 4. The box is settled by the median of the boxes that the windows around it saw: a 1 s call gives a box of about 1 s.
 
-A window's box and the choice among windows depend on scores only, not on the threshold. So a call that is found at two
-thresholds has the same box and the same id in both.
+Peaks are taken from high to low, and a lower one never changes what a higher one named. So a call that is found at some
+threshold is found at every lower one, with the same box and the same id.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,12 +85,21 @@ def find(scores: FloatArray, boxes: FloatArray, grid: WindowGrid, n_samples: int
         rule: thresholds and distances.
     """
     scores = np.nan_to_num(scores, nan=0.0)
-    absolute = absolute_boxes(boxes, grid, rule)
-    calls: list[Call] = []
+    in_run = np.zeros(len(scores), np.bool_)
     for first, last in runs(scores, grid, rule):
-        calls += _calls_in_run(scores, absolute, grid, rule, first, last)
-    clipped = [_clip(call, n_samples) for call in _apart(calls, rule.separation_s * grid.rate_hz)]
-    return sorted(clipped, key=lambda call: (call.begin_sample, call.end_sample))
+        in_run[first : last + 1] = True
+    candidates = np.flatnonzero(in_run & (scores >= rule.threshold) & _peaks(scores, grid))
+    highest_first = candidates[np.argsort(-scores[candidates], kind="stable")]
+    absolute = _absolute_boxes(boxes, grid, n_samples, rule)
+    calls: list[Call] = []
+    for window in highest_first.tolist():
+        begin, end = grid.begin_sample(window), grid.begin_sample(window) + grid.window_samples
+        if any(_covers(begin, end, call) for call in calls):
+            continue
+        call = _settle(scores, absolute, grid, window)
+        if all(abs(call.middle_sample - other.middle_sample) >= rule.separation_s * grid.rate_hz for other in calls):
+            calls.append(call)
+    return sorted(calls, key=lambda call: (call.begin_sample, call.end_sample))
 
 
 def runs(scores: FloatArray, grid: WindowGrid, rule: DetectionRule) -> list[tuple[int, int]]:
@@ -108,34 +118,26 @@ def runs(scores: FloatArray, grid: WindowGrid, rule: DetectionRule) -> list[tupl
     return [(first, last) for first, last in merged if (last - first + 1) * grid.hop_samples >= shortest]
 
 
-def absolute_boxes(boxes: FloatArray, grid: WindowGrid, rule: DetectionRule) -> FloatArray:
-    """Boxes ``[n_windows, 4]`` in samples from the recording's first; the window's middle second where it saw no trace."""
-    begins = (np.arange(len(boxes)) * grid.hop_samples)[:, None]
-    middle = grid.window_samples / 2
-    half = _FALLBACK_S * grid.rate_hz / 2
-    fallback = np.array([middle - half, middle + half, *rule.default_band_hz])
-    too_short = ~(boxes[:, 1] - boxes[:, 0] >= _SHORTEST_S * grid.rate_hz)
-    absolute = np.where(too_short[:, None], fallback, boxes.astype(np.float64))
-    absolute[:, :2] += begins
-    return absolute
+def _absolute_boxes(boxes: FloatArray, grid: WindowGrid, n_samples: int, rule: DetectionRule) -> FloatArray:
+    """Boxes ``[n_windows, 4]`` in samples from the recording's first, inside the recording.
+
+    Where a window saw no trace, or none that lies in the recording, the middle second of its sound stands for the call.
+    """
+    begins = np.arange(len(boxes), dtype=np.float64) * grid.hop_samples
+    ends = np.minimum(begins + grid.window_samples, n_samples)
+    seen = np.clip(boxes[:, :2] + begins[:, None], 0, n_samples)
+    half = np.minimum(_FALLBACK_S * grid.rate_hz, ends - begins) / 2
+    middle = (begins + ends) / 2
+    low_hz, high_hz = np.broadcast_to(np.array(rule.default_band_hz)[:, None], (2, len(boxes)))
+    fallback = np.stack([middle - half, middle + half, low_hz, high_hz], axis=1)
+    is_call = seen[:, 1] - seen[:, 0] >= _SHORTEST_S * grid.rate_hz
+    return np.where(is_call[:, None], np.concatenate([seen, boxes[:, 2:]], axis=1), fallback)
 
 
-def _calls_in_run(
-    scores: FloatArray, boxes: FloatArray, grid: WindowGrid, rule: DetectionRule, first: int, last: int
-) -> list[Call]:
-    """Calls in the windows ``first..last``, the highest first."""
-    windows = np.arange(first, last + 1)
-    begins = windows * grid.hop_samples
-    waiting = (scores[windows] >= rule.threshold) & _peaks(scores, grid)[windows]
-    calls = []
-    while waiting.any():
-        best = int(np.argmax(np.where(waiting, scores[windows], -1)))
-        call = _settle(scores, boxes, grid, int(windows[best]))
-        calls.append(call)
-        covered = np.minimum(call.end_sample, begins + grid.window_samples) - np.maximum(call.begin_sample, begins)
-        waiting &= covered < _EXPLAINED * (call.end_sample - call.begin_sample)
-        waiting[best] = False
-    return calls
+def _covers(begin: int, end: int, call: Call) -> bool:
+    """Whether a window owes its score to a call, since it covers most of it."""
+    covered = min(end, call.end_sample) - max(begin, call.begin_sample)
+    return covered >= _EXPLAINED * (call.end_sample - call.begin_sample)
 
 
 def _peaks(scores: FloatArray, grid: WindowGrid) -> npt.NDArray[np.bool_]:
@@ -157,25 +159,9 @@ def _settle(scores: FloatArray, boxes: FloatArray, grid: WindowGrid, best: int) 
     agreeing = near[same & whole & (scores[near] >= _AGREEING * scores[best])]
     agreed = np.median(boxes[agreeing], axis=0)
     return Call(
-        begin_sample=round(agreed[0]),
-        end_sample=round(agreed[1]),
+        begin_sample=math.floor(agreed[0]),
+        end_sample=math.ceil(agreed[1]),
         low_hz=float(agreed[2]),
         high_hz=float(agreed[3]),
         score=float(scores[best]),
     )
-
-
-def _apart(calls: list[Call], separation_samples: float) -> list[Call]:
-    """Drop calls whose middle is too close to that of a higher one."""
-    kept: list[Call] = []
-    for call in sorted(calls, key=lambda call: -call.score):
-        if all(abs(call.middle_sample - other.middle_sample) >= separation_samples for other in kept):
-            kept.append(call)
-    return kept
-
-
-def _clip(call: Call, n_samples: int) -> Call:
-    """Keep the box inside the recording, and at least one sample long."""
-    begin = min(max(call.begin_sample, 0), n_samples - 1)
-    end = min(max(call.end_sample, begin + 1), n_samples)
-    return Call(begin, end, call.low_hz, call.high_hz, call.score)

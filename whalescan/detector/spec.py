@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from whalescan.core import ModelError, WindowGrid
+from whalescan.core import ModelError, UsageError, WindowGrid
 
 FORMAT = "whalescan-model/1"
 UPCALL = "NARW upcall"
@@ -79,6 +80,8 @@ class ModelSpec:
 
     def grid(self, hop_s: float) -> WindowGrid:
         """The windows of this model at a hop, rounded to whole samples."""
+        if not math.isfinite(hop_s):
+            raise UsageError(f"a hop of {hop_s} s is none; choose one up to the length of a window")
         return WindowGrid(self.front_end.rate_hz, self.front_end.window_samples, round(hop_s * self.front_end.rate_hz))
 
 

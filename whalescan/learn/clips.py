@@ -12,7 +12,7 @@ import pandas as pd
 import soundfile
 from tqdm import tqdm
 
-from whalescan.core import FloatArray, IntArray, UsageError
+from whalescan.core import FloatArray, IntArray, RecordingError, UsageError
 from whalescan.sound import reading, recordings
 
 
@@ -42,14 +42,19 @@ def read_without_calls(inputs: Sequence[str], rate_hz: int, window_samples: int,
     """Windows ``[n, window_samples]`` of recordings in which nothing is a call: humpback song, ships, fish.
 
     Raises:
-        UsageError, RecordingError: names what is absent or cannot be read.
+        UsageError: names what is absent or cannot be read.
     """
     parts = []
     for found in recordings.find(inputs):
-        recording = recordings.inspect(found)
-        sound = reading.read(recording, 1, rate_hz, 0, recording.n_samples(rate_hz))
+        try:
+            recording = recordings.inspect(found)
+            sound = reading.read(recording, 1, rate_hz, 0, recording.n_samples(rate_hz))
+        except RecordingError as error:
+            raise UsageError(str(error)) from error
         if len(sound.samples) >= window_samples:
-            parts.append(np.lib.stride_tricks.sliding_window_view(sound.samples, window_samples)[::hop_samples])
+            windows = np.lib.stride_tricks.sliding_window_view(sound.samples, window_samples)[::hop_samples]
+            lost = np.lib.stride_tricks.sliding_window_view(sound.lost, window_samples)[::hop_samples]
+            parts.append(windows[~lost.any(axis=1)])
     if not parts:
         raise UsageError(f"{', '.join(inputs)}: no recording there is as long as a window")
     return np.concatenate(parts)

@@ -26,6 +26,7 @@ from whalescan.detector.spec import ModelSpec
 from whalescan.learn import augmentation
 from whalescan.learn.augmentation import AugmentationOptions
 from whalescan.learn.clips import Clips, read_kaggle, read_without_calls
+from whalescan.tables.files import check_writable
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ def train(
         Metrics of the kept epoch on the held-out clips.
     """
     options, spec = options or TrainOptions(), spec or ModelSpec()
+    check_writable(output.parent)
     rate_hz, window_samples = spec.front_end.rate_hz, spec.front_end.window_samples
     clips = read_kaggle(data.clips, rate_hz, window_samples, quiet)
     validating = clips.fold < options.validation_share

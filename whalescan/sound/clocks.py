@@ -31,6 +31,7 @@ _PATTERNS = tuple(
 _FIXED_ZONES = {"UTC": 0, "GMT": 0, "EST": -5, "EDT": -4, "CST": -6, "MST": -7, "PST": -8, "PDT": -7, "AST": -4}
 _ZONE_TOKEN = re.compile(r"(?<![A-Za-z])(?:UTC(?P<sign>[mp+-])(?P<hours>\d{1,2})|(?P<name>[A-Z]{3}))(?![A-Za-z0-9])")
 _UNSET_YEAR = 1970
+_LARGEST_OFFSET_H = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,10 @@ class ClockOptions:
     def __post_init__(self) -> None:
         if self.timezone:
             parse_zone(self.timezone)
+        if self.time_format and not _states_a_date(self.time_format):
+            raise UsageError(
+                f"--time-format {self.time_format!r} has no year, month and day that strptime knows; try '%Y%m%d_%H%M%S'"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +91,18 @@ def parse_zone(text: str) -> tzinfo:
     if offset:
         return _fixed_zone(f"{offset[1]}{int(offset[2]):02d}{offset[3] or '00'}")
     try:
-        return ZoneInfo(text.strip())
+        return UTC if text.strip().upper() in ("Z", "UTC") else ZoneInfo(text.strip())
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise UsageError(f"--timezone {text!r} is no time zone; use a name such as America/New_York, or UTC-5") from error
+
+
+def _states_a_date(time_format: str) -> bool:
+    """Whether a day in the past survives being written and read in a strptime format."""
+    day = datetime(2011, 12, 13, 14, 15, 16, tzinfo=UTC)
+    try:
+        return datetime.strptime(day.strftime(time_format), time_format).date() == day.date()
+    except ValueError:
+        return False
 
 
 def _search_patterns(name: str) -> tuple[datetime | None, tzinfo | None]:
@@ -133,14 +147,16 @@ def _fixed_zone(text: str) -> tzinfo:
     if text == "Z":
         return UTC
     minutes = int(text[1:3]) * 60 + int(text[3:5])
+    if minutes > _LARGEST_OFFSET_H * 60:
+        raise UsageError(f"{text} is no offset from UTC; the largest is {_LARGEST_OFFSET_H} hours")
     return timezone(timedelta(minutes=-minutes if text[0] == "-" else minutes))
 
 
 def _zone_token(name: str) -> tzinfo | None:
     """``EST`` (UTC-5 all year), ``UTC``, ``UTCm5``: the last one in the name."""
     for match in reversed(list(_ZONE_TOKEN.finditer(name))):
-        if match["hours"]:
+        if match["hours"] and int(match["hours"]) <= _LARGEST_OFFSET_H:
             return timezone(timedelta(hours=int(match["hours"]) * (-1 if match["sign"] in "m-" else 1)))
-        if match["name"] in _FIXED_ZONES:
+        if not match["hours"] and match["name"] in _FIXED_ZONES:
             return timezone(timedelta(hours=_FIXED_ZONES[match["name"]]))
     return None

@@ -24,9 +24,13 @@ _WAV_SUBTYPES = {
     (6, 8): "ALAW",
     (7, 8): "ULAW",
 }
+_AIFC_FLOATS = {b"fl32": "FLOAT", b"fl64": "DOUBLE"}
 _AIFF_SUBTYPES = {8: "PCM_S8", 16: "PCM_16", 24: "PCM_24", 32: "PCM_32"}
 _EXTENSIBLE = 0xFFFE
-_UNKNOWN_BYTES = 0xFFFFFF00
+_ALL_ONES = 0xFFFFFFFF
+_UNKNOWN_BYTES = ((0x7FFFF000, 0x7FFFFFFF), (0xFFFFF000, _ALL_ONES))
+"""Lengths that programs write which do not know it yet."""
+_LITTER_BYTES = 2**20
 _LIKELY_SOUND_BYTES = 1024
 """Fewer stray bytes than this behind the declared samples are taken for litter, not for sound."""
 
@@ -54,7 +58,8 @@ class HeaderClaim:
     @property
     def states_too_much(self) -> bool:
         """The file ends before the sound that its header states; a length of all ones means "not known yet"."""
-        return _UNKNOWN_BYTES > self.declared_bytes > self.available_bytes
+        unknown = any(first <= self.declared_bytes <= last for first, last in _UNKNOWN_BYTES)
+        return self.declared_bytes > self.available_bytes and not unknown
 
     @property
     def available_frames(self) -> int:
@@ -72,7 +77,7 @@ def examine(path: Path) -> HeaderClaim | None:
     with path.open("rb") as file:
         size_bytes = path.stat().st_size
         magic = file.read(12)
-        if magic[:4] == b"RIFF" and magic[8:] == b"WAVE":
+        if magic[:4] in (b"RIFF", b"RF64") and magic[8:] == b"WAVE":
             return _examine_wav(file, size_bytes)
         if magic[:4] == b"FORM" and magic[8:] in (b"AIFF", b"AIFC"):
             return _examine_aiff(file, size_bytes)
@@ -80,22 +85,27 @@ def examine(path: Path) -> HeaderClaim | None:
 
 
 def _examine_wav(file: BinaryIO, size_bytes: int) -> HeaderClaim | None:
-    subtype, block_bytes = None, 0
+    subtype, block_bytes, long_length = None, 0, None
     while len(head := file.read(8)) == 8:
         kind, length = struct.unpack("<4sI", head)
         begin = file.tell()
-        if kind == b"fmt ":
+        if kind == b"ds64":
+            long_length = struct.unpack("<QQ", file.read(16).ljust(16, b"\0"))[1]
+        elif kind == b"fmt ":
             body = file.read(length)
             if len(body) < 16:
                 return None
-            code, _, _, _, block_bytes, bits = struct.unpack("<HHIIHH", body[:16])
+            code, channels, _, _, block_bytes, _ = struct.unpack("<HHIIHH", body[:16])
             if code == _EXTENSIBLE and len(body) >= 26:
                 code = struct.unpack("<H", body[24:26])[0]
-            subtype = _WAV_SUBTYPES.get((code, bits))
+            container_bits = 8 * block_bytes // max(channels, 1)  # 24 bits may lie in 32
+            subtype = _WAV_SUBTYPES.get((code, container_bits))
         elif kind == b"data":
             if subtype is None or block_bytes == 0:
                 return None
             layout = PcmLayout(begin, subtype, "LITTLE")
+            if long_length is not None and length == _ALL_ONES:
+                length = long_length
             end = _end_of_sound(file, begin + length, size_bytes, "<")
             return HeaderClaim(layout, length, end - begin, block_bytes)
         file.seek(begin + length + length % 2)
@@ -113,10 +123,10 @@ def _examine_aiff(file: BinaryIO, size_bytes: int) -> HeaderClaim | None:
                 return None
             channels, n_frames, bits = struct.unpack(">HIH", body[:8])
             compression = body[18:22] or b"NONE"
-            if compression not in (b"NONE", b"sowt", b"twos"):
-                return None
             endian = "LITTLE" if compression == b"sowt" else "BIG"
-            subtype, block_bytes = _AIFF_SUBTYPES.get(bits), channels * bits // 8
+            plain = _AIFF_SUBTYPES.get(bits) if compression in (b"NONE", b"sowt", b"twos") else None
+            subtype = _AIFC_FLOATS.get(compression.lower(), plain)
+            block_bytes = channels * bits // 8
         elif kind == b"SSND":
             if subtype is None or block_bytes == 0:
                 return None
@@ -134,6 +144,11 @@ def _end_of_sound(file: BinaryIO, declared_end: int, size_bytes: int, order: str
     position = declared_end + declared_end % 2
     if declared_end >= size_bytes or size_bytes - declared_end < _LIKELY_SOUND_BYTES:
         return min(declared_end, size_bytes)
+    file.seek(declared_end)
+    if not any(file.read(_LITTER_BYTES)):
+        file.seek(max(size_bytes - _LITTER_BYTES, declared_end))
+        if not any(file.read(_LITTER_BYTES)):
+            return declared_end  # a recorder that fills up its clusters
     while position + 8 <= size_bytes:
         file.seek(position)
         kind, length = struct.unpack(f"{order}4sI", file.read(8))

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
+import hashlib
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import soundfile
 
-from whalescan.core import Recording, RecordingError, UsageError
+from whalescan.core import Recording, RecordingError, UsageError, plain_text
 from whalescan.sound import headers
 from whalescan.sound.clocks import ClockOptions, start_time
 
 SUFFIXES = frozenset({".wav", ".wave", ".bwf", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".flac"})
 LOWEST_RATE_HZ = 600
 """An upcall reaches 250 Hz and more; below this rate it would not fit."""
+_CHANNEL_NAME = re.compile(r"\.ch\d+$")
+_LONGEST_NAME_BYTES = 220
+"""A table's name is longer than its recording's, and file systems end at 255 bytes."""
+_END_BYTES = 2**16
 _UNKNOWN_LENGTH = 2**62
 """libsndfile gives a length beyond this where a FLAC file does not state one."""
 
@@ -41,7 +48,10 @@ def find(inputs: Sequence[str | os.PathLike[str]]) -> list[Found]:
         raise UsageError("no recordings given; name a folder, files, or a pattern such as 'survey/*.wav'")
     below: dict[Path, tuple[PurePosixPath, Path]] = {}
     for text in inputs:
-        matches = _expand(text)
+        try:
+            matches = _expand(text)
+        except OSError as error:
+            raise UsageError(f"{os.fspath(text)}: cannot be looked at ({error.strerror or error})") from error
         found = [(path, path.relative_to(root)) for root, paths in matches for path in paths]
         if not found:
             kinds = " ".join(sorted(SUFFIXES))
@@ -58,23 +68,38 @@ def find(inputs: Sequence[str | os.PathLike[str]]) -> list[Found]:
 def _expand(text: str | os.PathLike[str]) -> list[tuple[Path, list[Path]]]:
     """Roots, each with the files below it."""
     given = Path(text)
+    if not os.fspath(text):
+        raise UsageError("an empty name among the recordings; is a variable unset?")
     if given.is_dir():
         return [(given.absolute(), _files_below(given.absolute()))]
     if given.exists():
         return [(given.absolute().parent, [given.absolute()])]
+    root = Path(*_before_wildcard(given)).absolute()
     matches = [Path(match).absolute() for match in sorted(glob.glob(os.fspath(text), recursive=True))]  # noqa: PTH207 - absolute patterns too
     if not matches:
         raise UsageError(f"{os.fspath(text)}: no such file or folder")
     files = [match for match in matches if match.is_file() and match.suffix.lower() in SUFFIXES]
     folders = [match for match in matches if match.is_dir()]
-    return [(file.parent, [file]) for file in files] + [(folder, _files_below(folder)) for folder in folders]
+    return [(root, files), *((root, _files_below(folder)) for folder in folders)]
+
+
+def _before_wildcard(pattern: Path) -> Iterator[str]:
+    """The leading parts of a pattern that are plain folders."""
+    for part in pattern.parts[:-1]:
+        if any(sign in part for sign in "*?["):
+            return
+        yield part
 
 
 def _files_below(folder: Path) -> list[Path]:
     """Sound files in a folder and its subfolders; linked folders are followed, each once."""
     seen: set[str] = set()
-    files = []
-    for parent, subfolders, names in os.walk(folder, followlinks=True):
+    files: list[Path] = []
+
+    def unreadable(error: OSError) -> None:
+        files.append(Path(error.filename))  # a folder that cannot be read is a failed recording: named, not skipped
+
+    for parent, subfolders, names in os.walk(folder, onerror=unreadable, followlinks=True):
         if (real := os.path.realpath(parent)) in seen:
             subfolders.clear()
             continue
@@ -91,20 +116,25 @@ def _suffix(name: str) -> str:
 def _unique_names(below: dict[Path, tuple[PurePosixPath, Path]]) -> dict[Path, str]:
     """Path below the given folder without suffix; with it, then with the folder's name and a number, where two agree.
 
-    Names that differ only in case count as the same: tables are read on Windows too.
+    Names that differ only in case, or in signs that tables cannot hold, count as the same; so does one that would be taken
+    for another recording's channel.
     """
 
+    def key(name: str) -> str:
+        return plain_text(name).casefold()
+
     def settle(names: dict[Path, str], longer: dict[Path, str]) -> dict[Path, str]:
-        count = Counter(name.casefold() for name in names.values())
-        return {path: name if count[name.casefold()] == 1 else longer[path] for path, name in names.items()}
+        count = Counter(map(key, names.values()))
+        clashes = {path for path, name in names.items() if count[key(name)] > 1 or _CHANNEL_NAME.search(name)}
+        return {path: longer[path] if path in clashes else name for path, name in names.items()}
 
     relative = {path: str(name) for path, (name, _) in below.items()}
     names = settle({path: str(name.with_suffix("")) for path, (name, _) in below.items()}, relative)
-    names = settle(names, {path: f"{root.name}/{relative[path]}" for path, (_, root) in below.items()})
+    names = settle(names, {path: f"{root.name or 'root'}/{relative[path]}" for path, (_, root) in below.items()})
     count: Counter[str] = Counter()
     for path in sorted(names):
-        count[names[path].casefold()] += 1
-        if (times := count[names[path].casefold()]) > 1:
+        count[key(names[path])] += 1
+        if (times := count[key(names[path])]) > 1:
             names[path] = f"{names[path]}~{times}"
     return names
 
@@ -116,20 +146,26 @@ def inspect(found: Found, clock: ClockOptions | None = None) -> Recording:
         RecordingError: when no sound can be had from the file.
     """
     path = found.path
+    if len(os.fsencode(PurePosixPath(found.name).name)) > _LONGEST_NAME_BYTES:
+        raise RecordingError(
+            f"{path}: its name is too long for the tables' names; shorten it to {_LONGEST_NAME_BYTES} bytes"
+        )
     try:
-        size_bytes = path.stat().st_size
+        size_bytes, identity = _identify(path)
         if size_bytes == 0:
             raise RecordingError(f"{path}: empty file (0 bytes); copy it again from the recorder")
         claim = headers.examine(path)
         info = soundfile.info(path)
     except OSError as error:
-        raise RecordingError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise RecordingError(f"{path}: cannot be read ({error.strerror or error}); look at its permissions") from error
+    except UnicodeError as error:
+        raise RecordingError(f"{path}: its name is no valid text ({error}); rename it") from error
     except soundfile.LibsndfileError as error:
         raise RecordingError(f"{path}: not a sound file that can be read ({error.error_string.strip()})") from error
     n_frames, problem, layout = info.frames, "", None
     if n_frames >= _UNKNOWN_LENGTH:
         n_frames = _count_frames(path)
-        problem = "the header does not state a length"
+        problem = f"the header does not state a length; {n_frames} samples were found"
     elif claim is not None and claim.states_too_little:
         n_frames, layout = claim.available_frames, claim.layout
         problem = f"the header states {claim.declared_frames} samples but {n_frames} are there; all were read"
@@ -152,29 +188,31 @@ def inspect(found: Found, clock: ClockOptions | None = None) -> Recording:
         size_bytes=size_bytes,
         start_utc=start.utc,
         time_source=start.source,
+        identity=identity,
         problem=problem,
         layout=layout,
     )
 
 
+def _identify(path: Path) -> tuple[int, str]:
+    """Length of a file, and a text that changes when its content does."""
+    with path.open("rb") as file:
+        facts = os.fstat(file.fileno())
+        ends = hashlib.sha256(file.read(_END_BYTES))
+        file.seek(max(facts.st_size - _END_BYTES, 0))
+        ends.update(file.read(_END_BYTES))
+    return facts.st_size, f"{facts.st_size}-{facts.st_mtime_ns}-{ends.hexdigest()[:16]}"
+
+
 def _count_frames(path: Path) -> int:
-    """Length of a file whose header does not state it, by reading it."""
+    """Length of a file whose header does not state it, by reading it.
+
+    libsndfile ends such a file with an error that takes the last block with it, so blocks shrink towards the end.
+    """
     n_frames = 0
-    with soundfile.SoundFile(path) as file:
-        try:
-            while len(block := file.read(2**16, dtype="int16", always_2d=True)):
-                n_frames += len(block)
-        except soundfile.LibsndfileError:
-            pass  # libsndfile ends such files with an error; what came before it is the length
+    for block in (2**16, 2**12, 2**8, 2**4, 1):
+        with soundfile.SoundFile(path) as file, contextlib.suppress(soundfile.LibsndfileError):
+            file.seek(n_frames)
+            while (read := len(file.read(block, dtype="int16", always_2d=True))) > 0:
+                n_frames += read
     return n_frames
-
-
-def inspect_all(found: Iterable[Found], clock: ClockOptions | None = None) -> list[Recording | tuple[Found, RecordingError]]:
-    """Inspect each file; one that cannot be read is returned with its error in its place."""
-    inspected: list[Recording | tuple[Found, RecordingError]] = []
-    for one in found:
-        try:
-            inspected.append(inspect(one, clock))
-        except RecordingError as error:
-            inspected.append((one, error))
-    return inspected

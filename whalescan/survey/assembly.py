@@ -78,8 +78,7 @@ class Assembly:
                 "hop_samples": self._grid.hop_samples,
                 "batch_size": self._batch_size,
                 "channel": channel,
-                "size_bytes": recording.size_bytes,
-                "modified_ns": recording.path.stat().st_mtime_ns,
+                "recording": recording.identity,
             },
             sort_keys=True,
         )

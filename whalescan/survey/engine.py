@@ -174,7 +174,7 @@ def _quiet_dask() -> Iterator[None]:
     """No profiling of workers that are threads of ours, no notes about them."""
     logger = logging.getLogger("distributed")
     level = logger.level
-    logger.setLevel(logging.ERROR)
+    logger.setLevel(logging.CRITICAL)  # what fails is reported by us, in one line
     try:
         with dask.config.set({"distributed.worker.profile.enabled": False}):
             yield

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from whalescan.calls import detections
 from whalescan.calls.detections import DetectionRule
-from whalescan.core import Detection, Outcome, Recording, Status
+from whalescan.core import Detection, Outcome, Recording, Status, plain_text
 from whalescan.tables import csvs, raven
 from whalescan.tables.csvs import FileRow
-from whalescan.tables.files import plain_text, write_whole
+from whalescan.tables.files import write_whole
 from whalescan.tables.raven import Placed, SelectionOptions
 from whalescan.tables.scorefile import ScoreFile, read_scores, score_path
 
+_TABLE_SUFFIX = ".whalescan.selections.txt"
 DEPLOYMENT_TABLE = "deployment.whalescan.sound.selections.txt"
 LIST_FILE = "deployment.listfile.txt"
 DETECTIONS = "detections.csv"
 FILES = "files.csv"
 PROVENANCE = "run.json"
-_FILES = (DEPLOYMENT_TABLE, LIST_FILE, DETECTIONS, FILES, PROVENANCE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ def write_tables(
     """
     files: list[FileRow] = []
     placed: list[Placed] = []
+    written: list[Path] = []
     sequence_offset_s = 0.0
     for entry in entries:
         if isinstance(entry, FileRow):
@@ -74,11 +75,15 @@ def write_tables(
             (call for channel in scores for call in find_calls(channel, rule)), key=lambda d: (d.begin_s, d.channel)
         )
         recording = scores[0].recording
-        table = raven.table_bytes([Placed(recording, 0.0, found)], options)
-        write_whole(output / "selections" / f"{recording.name}.whalescan.selections.txt", table)
+        path = output / "selections" / f"{recording.name}{_TABLE_SUFFIX}"
+        _set_reviewed_aside(path)
+        write_whole(path, raven.table_bytes([Placed(recording, 0.0, found)], options))
+        written.append(path)
         placed.append(Placed(recording, sequence_offset_s, found))
         files.append(FileRow(recording.name, recording.path, recording, _outcome(scores, len(found)), sequence_offset_s))
         sequence_offset_s += recording.duration_s
+    _remove_tables(output, keep=frozenset(written))
+    _set_reviewed_aside(output / DEPLOYMENT_TABLE)
     listed = [row.recording for row in files if row.recording is not None]
     write_whole(output / DEPLOYMENT_TABLE, raven.table_bytes(placed, options))
     write_whole(output / LIST_FILE, raven.list_file_bytes(listed, options))
@@ -87,19 +92,30 @@ def write_tables(
     return Survey(tuple(files), tuple(call for place in placed for call in place.detections))
 
 
-def throw_away(output: Path) -> None:
-    """Remove what a run left in a folder, and nothing else."""
-    for folder in ("scores", "selections"):
-        shutil.rmtree(output / folder, ignore_errors=True)
-    for name in _FILES:
-        (output / name).unlink(missing_ok=True)
+def _remove_tables(output: Path, keep: frozenset[Path]) -> None:
+    """Remove tables of recordings that are not there any more, but none that an analyst has worked on."""
+    for path in (output / "selections").rglob(f"*{_TABLE_SUFFIX}"):
+        if path not in keep:
+            _set_reviewed_aside(path)
+            path.unlink(missing_ok=True)
+
+
+def _set_reviewed_aside(path: Path) -> None:
+    """Rename a table in which somebody has judged calls, before another takes its place."""
+    if not path.exists() or not raven.is_reviewed(path):
+        return
+    for n in itertools.count(1):
+        aside = path.with_name(path.name.replace(".selections.txt", f".reviewed-{n}.selections.txt"))
+        if not aside.exists():
+            path.rename(aside)
+            return
 
 
 def find_calls(scores: ScoreFile, rule: DetectionRule) -> Iterator[Detection]:
     """The calls of one channel of a recording, as detections with a name and an id."""
     recording, grid = scores.recording, scores.grid
     n_samples = recording.n_samples(grid.rate_hz)
-    channel = "" if scores.channel == 1 else f"-ch{scores.channel}"
+    channel = "" if scores.channel == 1 else f".ch{scores.channel}"
     for column, label in enumerate(scores.classes):
         kind = "" if column == 0 else f"-{plain_text(label)}"
         for call in detections.find(scores.windows.scores[:, column], scores.windows.boxes, grid, n_samples, rule):
@@ -118,11 +134,10 @@ def find_calls(scores: ScoreFile, rule: DetectionRule) -> Iterator[Detection]:
 
 
 def _outcome(scores: Sequence[ScoreFile], n_detections: int) -> Outcome:
-    """Done only where every channel was read to its end."""
+    """Done only where every channel was read to its end, failed only where none was read at all."""
     duration_s = scores[0].recording.duration_s
     analysed_s = min(max(0.0, duration_s - one.grid.seconds(one.lost_samples)) for one in scores)
-    problem = next((one.problem for one in scores if one.problem), "")
-    if analysed_s == 0:
-        return Outcome(Status.FAILED, 0.0, n_detections, problem)
-    status = Status.PARTIAL if problem else Status.DONE
-    return Outcome(status, analysed_s, n_detections, problem)
+    named = [one.problem if len(scores) == 1 else f"channel {one.channel}: {one.problem}" for one in scores if one.problem]
+    nothing_read = all(one.grid.seconds(one.lost_samples) >= duration_s for one in scores)
+    status = Status.FAILED if nothing_read else Status.PARTIAL if named else Status.DONE
+    return Outcome(status, analysed_s, n_detections, named[0] if named else "")

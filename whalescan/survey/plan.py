@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from whalescan.core import Recording, WindowGrid
 
-CHUNK_S = 120
+CHUNK_S = 240
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import TracebackType
 
 from tqdm import tqdm
@@ -40,4 +41,4 @@ class Progress:
     def note(self, text: str) -> None:
         """Print a line above the bar."""
         if not self._bar.disable:
-            tqdm.write(text)
+            tqdm.write(text, file=sys.stderr)

@@ -43,7 +43,7 @@ def write(job: Job, how: Method, survey: Survey, started_utc: datetime, started_
         "detector": how.detector,
         "recordings": [str(Path(text).absolute()) for text in job.inputs],
         "options": {
-            "model": scores.model,
+            "model": str(Path(scores.model).absolute()) if scores.model else "",
             "hop": scores.hop_s,
             "channel": scores.channel,
             **asdict(tables),

@@ -16,7 +16,7 @@ from whalescan.survey import plan, provenance
 from whalescan.survey.assembly import Assembly
 from whalescan.survey.engine import Task, score_chunks
 from whalescan.survey.job import Job, Method, method
-from whalescan.survey.outputs import FILES, Scored, Survey, throw_away, write_tables
+from whalescan.survey.outputs import FILES, PROVENANCE, Scored, Survey, write_tables
 from whalescan.survey.progress import Progress
 from whalescan.tables.csvs import FileRow, listed_files
 from whalescan.tables.files import check_writable
@@ -38,9 +38,8 @@ def run(job: Job) -> Survey:
         _check_device(job.work.device)
     found = recordings.find(job.inputs)
     check_writable(job.output)
-    if job.work.restart:
-        throw_away(job.output)
     entries = [_inspect(one, clock, job.scores) for one in found]
+    (job.output / PROVENANCE).unlink(missing_ok=True)  # until all is written, there is no finished run
     _score(entries, job, how)
     survey = write_tables(job.output, entries, how.rule, SelectionOptions(how.detector, job.tables.raven_root))
     provenance.write(job, how, survey, *started)
@@ -90,7 +89,7 @@ def _score(entries: Sequence[Scored | FileRow], job: Job, how: Method) -> None:
     with Progress(total_s, work.quiet) as progress:
         waiting = []
         for recording, channel in channels:
-            if assembly.is_done(recording, channel):
+            if not work.restart and assembly.is_done(recording, channel):
                 progress.skip(recording.duration_s)
             else:
                 waiting.append((recording, channel))

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from whalescan.core import Detection, Outcome, Recording, Status, TableError
 from whalescan.tables.files import csv_bytes, iso_utc
@@ -126,7 +126,7 @@ def _listed(row: dict[str, str]) -> FileRow:
         recording = Recording(
             name=row["recording"],
             path=path,
-            relative=path.name,
+            relative=str(PurePosixPath(row["recording"]).parent / path.name),
             rate_hz=rate_hz,
             n_frames=round(float(row["duration_s"]) * rate_hz),
             channels=int(row["channels"]),

@@ -21,7 +21,8 @@ def check_writable(folder: Path) -> None:
     """
     probe = folder / ".whalescan-probe"
     write_whole(probe, b"")
-    probe.unlink()
+    with contextlib.suppress(OSError):  # it was written, which is what was asked
+        probe.unlink()
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -30,7 +31,7 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OutputError: where the folder is read-only, the disk is full, or the like; what was there before is untouched.
     """
-    partial = path.with_name(f"{path.name}.partial")
+    partial = path.with_name(f".{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
@@ -41,18 +42,12 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):  # the first error is the one to report
             partial.unlink(missing_ok=True)
+        held = isinstance(error, PermissionError) and path.exists()
+        remedy = "close it in Raven or Excel" if held else "make room or choose another --output"
         raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); make room or choose another --output, "
-            "and give the same command again: what was finished is kept"
+            f"{path}: cannot be written ({error.strerror or error}); {remedy}, and give the same command again: "
+            "what was finished is kept"
         ) from error
-
-
-_NOT_PLAIN = str.maketrans({"\t": " ", "\n": " ", "\r": " ", '"': "'"})
-
-
-def plain_text(text: str) -> str:
-    """Text without what ends a cell or a row in a tab-separated table, which knows no quoting."""
-    return text.translate(_NOT_PLAIN)
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
@@ -61,7 +56,7 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors="backslashreplace")
 
 
 def iso_utc(moment: datetime | None) -> str:

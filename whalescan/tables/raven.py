@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from whalescan.core import Annotation, Detection, Recording, TableError
-from whalescan.tables.files import iso_utc, plain_text
+from whalescan.core import Annotation, Detection, Recording, TableError, plain_text
+from whalescan.tables.files import iso_utc
 
 COLUMNS = (
     "Selection",
@@ -34,6 +34,10 @@ COLUMNS = (
     "Review",
     "Detector",
 )
+
+
+_UNREADABLE = "backslashreplace"
+"""A file name need not be valid text; a table must be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +69,14 @@ def table_bytes(placed: Iterable[Placed], options: SelectionOptions) -> bytes:
         for detection in place.detections:
             cells = _cells(len(rows), place, detection, options)
             rows.append("\t".join(plain_text(cell) for cell in cells))
-    return ("\n".join(rows) + "\n").encode()
+    return ("\n".join(rows) + "\n").encode(errors=_UNREADABLE)
 
 
 def list_file_bytes(recordings: Iterable[Recording], options: SelectionOptions) -> bytes:
     """The recordings in the order of the deployment's table, one path a line."""
-    return "".join(f"{reviewer_path(recording, options.raven_root)}\n" for recording in recordings).encode()
+    return "".join(f"{plain_text(reviewer_path(recording, options.raven_root))}\n" for recording in recordings).encode(
+        errors=_UNREADABLE
+    )
 
 
 def reviewer_path(recording: Recording, raven_root: str) -> str:
@@ -160,6 +166,18 @@ def read_selections(path: str | Path) -> list[Annotation]:
         label = row[label_at].strip() if label_at is not None and label_at < len(row) else ""
         annotations.append(_annotation(path, line, cells, label))
     return annotations
+
+
+def is_reviewed(path: Path) -> bool:
+    """Whether somebody has judged calls in a table of ours: a ``Review`` other than ``unreviewed``."""
+    rows = csv.reader(
+        path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE
+    )
+    header = next(rows, [])
+    if "Review" not in header:
+        return False
+    at = header.index("Review")
+    return any(len(row) > at and row[at].strip() not in ("", "unreviewed") for row in rows)
 
 
 def _annotation(path: Path, line: int, cells: dict[str, str], label: str) -> Annotation:
