@@ -125,6 +125,17 @@ def test_rf64_whose_recorder_died(tmp_path: Path, noise: FloatArray) -> None:
     np.testing.assert_allclose(reading.read(recording, 1, 2000, 0, 20_000).samples, noise, atol=1e-4)
 
 
+def test_w64_whose_recorder_died(tmp_path: Path, noise: FloatArray) -> None:
+    path = write_sound(tmp_path / "x.w64", noise, format="W64", subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 16
+    content[at : at + 8] = struct.pack("<Q", 24)
+    path.write_bytes(bytes(content))
+    recording = recording_of(path)
+    assert (recording.n_frames, bool(recording.problem)) == (20_000, True)
+    np.testing.assert_allclose(reading.read(recording, 1, 2000, 0, 20_000).samples, noise, atol=1e-4)
+
+
 @pytest.mark.parametrize("seconds", [10, 40])
 def test_flac_that_does_not_state_its_length(tmp_path: Path, noise: FloatArray, seconds: int) -> None:
     path = write_sound(tmp_path / "x.flac", np.tile(noise, seconds // 10), subtype="PCM_16")
@@ -198,9 +209,9 @@ def test_chunks_behind_the_sound_are_not_taken_for_sound(tmp_path: Path, noise: 
     assert (recording.n_frames, recording.problem) == (20_000, "")
 
 
-@pytest.mark.parametrize("suffix", [".wav", ".aiff"])
-def test_a_file_cut_short(tmp_path: Path, noise: FloatArray, suffix: str) -> None:
-    path = write_sound(tmp_path / f"x{suffix}", noise)
+@pytest.mark.parametrize(("suffix", "kind"), [(".wav", "WAV"), (".aiff", "AIFF"), (".wav", "RF64"), (".w64", "W64")])
+def test_a_file_cut_short(tmp_path: Path, noise: FloatArray, suffix: str, kind: str) -> None:
+    path = write_sound(tmp_path / f"x{suffix}", noise, format=kind, subtype="PCM_16")
     path.write_bytes(path.read_bytes()[:-20_000])
     recording = recording_of(path)
     assert recording.n_frames == 10_000

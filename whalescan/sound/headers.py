@@ -27,6 +27,7 @@ _WAV_SUBTYPES = {
 _AIFC_FLOATS = {b"fl32": "FLOAT", b"fl64": "DOUBLE"}
 _AIFF_SUBTYPES = {8: "PCM_S8", 16: "PCM_16", 24: "PCM_24", 32: "PCM_32"}
 _EXTENSIBLE = 0xFFFE
+_W64_HEAD_BYTES = 40
 _ALL_ONES = 0xFFFFFFFF
 _UNKNOWN_BYTES = ((0x7FFFF000, 0x7FFFFFFF), (0xFFFFF000, _ALL_ONES))
 """Lengths that programs write which do not know it yet."""
@@ -79,6 +80,8 @@ def examine(path: Path) -> HeaderClaim | None:
         magic = file.read(12)
         if magic[:4] in (b"RIFF", b"RF64") and magic[8:] == b"WAVE":
             return _examine_wav(file, size_bytes)
+        if magic[:4] == b"riff":
+            return _examine_w64(file, size_bytes)
         if magic[:4] == b"FORM" and magic[8:] in (b"AIFF", b"AIFC"):
             return _examine_aiff(file, size_bytes)
     return None
@@ -92,14 +95,7 @@ def _examine_wav(file: BinaryIO, size_bytes: int) -> HeaderClaim | None:
         if kind == b"ds64":
             long_length = struct.unpack("<QQ", file.read(16).ljust(16, b"\0"))[1]
         elif kind == b"fmt ":
-            body = file.read(length)
-            if len(body) < 16:
-                return None
-            code, channels, _, _, block_bytes, _ = struct.unpack("<HHIIHH", body[:16])
-            if code == _EXTENSIBLE and len(body) >= 26:
-                code = struct.unpack("<H", body[24:26])[0]
-            container_bits = 8 * block_bytes // max(channels, 1)  # 24 bits may lie in 32
-            subtype = _WAV_SUBTYPES.get((code, container_bits))
+            subtype, block_bytes = _wav_encoding(file.read(length))
         elif kind == b"data":
             if subtype is None or block_bytes == 0:
                 return None
@@ -110,6 +106,35 @@ def _examine_wav(file: BinaryIO, size_bytes: int) -> HeaderClaim | None:
             return HeaderClaim(layout, length, end - begin, block_bytes)
         file.seek(begin + length + length % 2)
     return None
+
+
+def _examine_w64(file: BinaryIO, size_bytes: int) -> HeaderClaim | None:
+    """Sony's 64-bit WAV: chunks of a GUID, that begins with the name, and a length of both, in steps of 8 bytes."""
+    subtype, block_bytes = None, 0
+    file.seek(_W64_HEAD_BYTES)
+    while len(head := file.read(24)) == 24:
+        begin, length = file.tell(), struct.unpack("<Q", head[16:])[0] - 24
+        if head[:4] == b"fmt ":
+            subtype, block_bytes = _wav_encoding(file.read(min(length, 40)))
+        elif head[:4] == b"data":
+            if subtype is None or block_bytes == 0:
+                return None
+            return HeaderClaim(PcmLayout(begin, subtype, "LITTLE"), max(length, 0), size_bytes - begin, block_bytes)
+        if length < 0:
+            return None
+        file.seek(begin + length + -length % 8)
+    return None
+
+
+def _wav_encoding(body: bytes) -> tuple[str | None, int]:
+    """Soundfile's name for a WAV ``fmt`` chunk's samples, and the length of one sample of all channels."""
+    if len(body) < 16:
+        return None, 0
+    code, channels, _, _, block_bytes, _ = struct.unpack("<HHIIHH", body[:16])
+    if code == _EXTENSIBLE and len(body) >= 26:
+        code = struct.unpack("<H", body[24:26])[0]
+    container_bits = 8 * block_bytes // max(channels, 1)  # 24 bits may lie in 32
+    return _WAV_SUBTYPES.get((code, container_bits)), block_bytes
 
 
 def _examine_aiff(file: BinaryIO, size_bytes: int) -> HeaderClaim | None:

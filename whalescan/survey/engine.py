@@ -151,7 +151,7 @@ def _client(options: WorkOptions) -> Iterator[Client]:
                 n_workers=1,
                 threads_per_worker=options.workers or CPU_COUNT,
                 processes=False,
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # any free port, and for this machine only
                 memory_limit=0,
             ) as cluster,
             Client(cluster) as client,
