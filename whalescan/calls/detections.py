@@ -13,7 +13,10 @@ threshold is found at every lower one, with the same box and the same id.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,15 +94,23 @@ def find(scores: FloatArray, boxes: FloatArray, grid: WindowGrid, n_samples: int
     candidates = np.flatnonzero(in_run & (scores >= rule.threshold) & _peaks(scores, grid))
     highest_first = candidates[np.argsort(-scores[candidates], kind="stable")]
     absolute = _absolute_boxes(boxes, grid, n_samples, rule)
-    calls: list[Call] = []
+    calls: dict[int, list[Call]] = defaultdict(list)  # by the window's length of time in which their middles lie
     for window in highest_first.tolist():
         begin, end = grid.begin_sample(window), grid.begin_sample(window) + grid.window_samples
-        if any(_covers(begin, end, call) for call in calls):
+        if any(_covers(begin, end, other) for other in _near(calls, begin + grid.window_samples / 2, grid)):
             continue
         call = _settle(scores, absolute, grid, window)
-        if all(abs(call.middle_sample - other.middle_sample) >= rule.separation_s * grid.rate_hz for other in calls):
-            calls.append(call)
-    return sorted(calls, key=lambda call: (call.begin_sample, call.end_sample))
+        middle, least = call.middle_sample, rule.separation_s * grid.rate_hz
+        if all(abs(middle - other.middle_sample) >= least for other in _near(calls, middle, grid)):
+            calls[int(middle // grid.window_samples)].append(call)
+    found = itertools.chain.from_iterable(calls.values())
+    return sorted(found, key=lambda call: (call.begin_sample, call.end_sample))
+
+
+def _near(calls: Mapping[int, list[Call]], sample: float, grid: WindowGrid) -> list[Call]:
+    """Calls whose middles may lie within a window's length of a sample."""
+    here = int(sample // grid.window_samples)
+    return [call for there in (here - 1, here, here + 1) for call in calls.get(there, ())]
 
 
 def runs(scores: FloatArray, grid: WindowGrid, rule: DetectionRule) -> list[tuple[int, int]]:
