@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import struct
 import sys
 from pathlib import Path
@@ -43,6 +44,27 @@ def test_recordings_that_would_share_a_name(tmp_path: Path, noise: FloatArray) -
 def test_nothing_to_listen_to(inputs: list[str]) -> None:
     with pytest.raises(UsageError):
         find(inputs)
+
+
+def test_folders_that_cannot_be_read(tmp_path: Path, noise: FloatArray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One below the folder given is a failed recording, the folder given itself is a mistake in the command."""
+    write_sound(tmp_path / "a.wav", noise)
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    scan = os.scandir
+
+    def refuse(path: str) -> object:
+        if Path(path) == locked:
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    names = {found.name: found for found in find([tmp_path])}
+    assert set(names) == {"a", "locked"}
+    with pytest.raises(RecordingError, match="locked"):
+        inspect(names["locked"])
+    with pytest.raises(UsageError, match="Permission denied"):
+        find([locked])
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:

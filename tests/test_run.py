@@ -272,6 +272,13 @@ def test_all_channels(sea: Path, tmp_path: Path) -> None:
     assert len({call.detection_id for call in survey.detections}) == len(survey.detections) > 0
 
 
+def test_boxes_lie_within_what_a_slow_recording_holds(tmp_path: Path) -> None:
+    path = write_sound(tmp_path / "x.wav", 0.1 * np.random.default_rng(1).standard_normal(60 * 600), 600)
+    calls = whalescan.scan(path, hop=0.5, threshold=0.001).detections
+    assert len(calls) > 0
+    assert all(0 <= call.low_hz < call.high_hz <= 300 for call in calls)
+
+
 def test_names_that_are_hard_on_tables(sea: Path, tmp_path: Path) -> None:
     names = ["a b", "tab\there", 'quo"te', "Größe", "=1+1"]
     (tmp_path / "in").mkdir()

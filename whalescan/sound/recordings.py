@@ -97,6 +97,8 @@ def _files_below(folder: Path) -> list[Path]:
     files: list[Path] = []
 
     def unreadable(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            raise error
         files.append(Path(error.filename))  # a folder that cannot be read is a failed recording: named, not skipped
 
     for parent, subfolders, names in os.walk(folder, onerror=unreadable, followlinks=True):

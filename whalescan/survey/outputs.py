@@ -119,14 +119,15 @@ def find_calls(scores: ScoreFile, rule: DetectionRule) -> Iterator[Detection]:
     for column, label in enumerate(scores.classes):
         kind = "" if column == 0 else f"-{plain_text(label)}"
         for call in detections.find(scores.windows.scores[:, column], scores.windows.boxes, grid, n_samples, rule):
+            high_hz = min(call.high_hz, recording.rate_hz / 2)
             middle_ms = round(1000 * grid.seconds(call.middle_sample))
             yield Detection(
                 recording=recording.name,
                 channel=scores.channel,
                 begin_s=grid.seconds(call.begin_sample),
                 end_s=min(grid.seconds(call.end_sample), recording.duration_s),
-                low_hz=call.low_hz,
-                high_hz=min(call.high_hz, recording.rate_hz / 2),
+                low_hz=call.low_hz if call.low_hz < high_hz else 0.0,  # a recording of 600 Hz holds nothing above 300
+                high_hz=high_hz,
                 label=label,
                 score=call.score,
                 detection_id=f"{plain_text(recording.name)}{channel}{kind}-{middle_ms:09d}",
