@@ -27,7 +27,7 @@ from whalescan.core import (
 )
 from whalescan.detector.spec import Model, ModelSpec
 from whalescan.survey.outputs import Survey
-from whalescan.tables.raven import read_selections
+from whalescan.tables.selections import read_selections
 
 __all__ = [
     "Annotation",

@@ -207,7 +207,15 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """A selection that a person drew: the same box, without a score."""
+    """A selection of a Raven table, drawn by a person or by a detector.
+
+    Attributes:
+        begin_s, end_s: as the table counts them: from the first sample of a recording, or of a sequence of recordings.
+        sound: path or name of the sound file that the table states; empty where it states none.
+        file_offset_s: seconds from that file's first sample; None where the table does not say.
+        score: None where nobody gave one.
+        review: ``yes``, ``no``, ``maybe`` or ``unreviewed``; empty where the table has no such column.
+    """
 
     begin_s: float
     end_s: float
@@ -215,6 +223,11 @@ class Annotation:
     high_hz: float
     label: str
     channel: int = 1
+    sound: str = ""
+    file_offset_s: float | None = None
+    score: float | None = None
+    review: str = ""
+    detection_id: str = ""
 
 
 class Status(StrEnum):

@@ -15,6 +15,7 @@ from whalescan.tables.csvs import FileRow
 from whalescan.tables.files import write_whole
 from whalescan.tables.raven import Placed, SelectionOptions
 from whalescan.tables.scorefile import ScoreFile, read_scores, score_path
+from whalescan.tables.selections import is_reviewed
 
 _TABLE_SUFFIX = ".whalescan.selections.txt"
 DEPLOYMENT_TABLE = "deployment.whalescan.sound.selections.txt"
@@ -102,7 +103,7 @@ def _remove_tables(output: Path, keep: frozenset[Path]) -> None:
 
 def _set_reviewed_aside(path: Path) -> None:
     """Rename a table in which somebody has judged calls, before another takes its place."""
-    if not path.exists() or not raven.is_reviewed(path):
+    if not path.exists() or not is_reviewed(path):
         return
     for n in itertools.count(1):
         aside = path.with_name(path.name.replace(".selections.txt", f".reviewed-{n}.selections.txt"))

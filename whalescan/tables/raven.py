@@ -1,4 +1,4 @@
-"""Raven selection tables, written so that Raven lands on the call in either of its two ways, and read as people save them.
+"""Raven selection tables, written so that Raven lands on the call in either of its two ways; `selections` reads them.
 
 Raven opens a table *as a selection table*, trusting Begin and End Time on the axis of all sounds in the window, or *as a
 sound selection table*, trusting Begin Path and File Offset. A deployment's table therefore counts the true durations of all
@@ -7,12 +7,10 @@ earlier recordings, silent ones too.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from whalescan.core import Annotation, Detection, Recording, TableError, plain_text
+from whalescan.core import Annotation, Detection, Recording, plain_text
 from whalescan.tables.files import iso_utc
 
 COLUMNS = (
@@ -117,76 +115,3 @@ def annotation_bytes(annotations: Iterable[Annotation]) -> bytes:
         cells = f"{a.begin_s:.6f}", f"{a.end_s:.6f}", f"{a.low_hz:.1f}", f"{a.high_hz:.1f}", plain_text(a.label)
         rows.append("\t".join((str(len(rows)), "Spectrogram 1", str(a.channel), *cells)))
     return ("\n".join(rows) + "\n").encode()
-
-
-_OTHER_SPELLINGS = {
-    "begin time (s)": "begin",
-    "end time (s)": "end",
-    "low freq (hz)": "low",
-    "low frequency (hz)": "low",
-    "high freq (hz)": "high",
-    "high frequency (hz)": "high",
-    "channel": "channel",
-    "view": "view",
-    "selection": "selection",
-}
-_LABELS = ("annotation", "tags", "sound type", "common name", "label", "class")
-
-
-def read_selections(path: str | Path) -> list[Annotation]:
-    """Selections of a Raven table, as whalescan or a person saved it.
-
-    Byte order marks, CRLF, blank cells and Raven's doubled rows (one for the waveform, one for the spectrogram) are taken in
-    stride; a table without rows is an empty list.
-
-    Raises:
-        TableError: when the file is no Raven table, or a time or frequency in it is no number; names the line.
-    """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TableError(f"{path}: cannot be read as a table ({error})") from error
-    rows = list(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
-    header = [cell.strip().lower() for cell in rows[0]] if rows else []
-    at = {_OTHER_SPELLINGS[cell]: i for i, cell in reversed(list(enumerate(header))) if cell in _OTHER_SPELLINGS}
-    if absent := {"begin", "end"} - at.keys():
-        names = " and ".join(f"{name.title()} Time (s)" for name in sorted(absent))
-        raise TableError(f"{path}: no Raven selection table, its first line has no column {names} (tab-separated)")
-    label_at = next((header.index(name) for name in _LABELS if name in header), None)
-    annotations, seen = [], set()
-    for line, row in enumerate(rows[1:], start=2):
-        cells = dict.fromkeys(at, "") | {name: row[i].strip() for name, i in at.items() if i < len(row)}
-        selection = cells.get("selection", "")
-        if not any(cell.strip() for cell in row) or cells.get("view", "").startswith("Waveform"):
-            continue
-        if selection and selection in seen:
-            continue
-        seen.add(selection)
-        label = row[label_at].strip() if label_at is not None and label_at < len(row) else ""
-        annotations.append(_annotation(path, line, cells, label))
-    return annotations
-
-
-def is_reviewed(path: Path) -> bool:
-    """Whether somebody has judged calls in a table of ours: a ``Review`` other than ``unreviewed``."""
-    rows = csv.reader(
-        path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE
-    )
-    header = next(rows, [])
-    if "Review" not in header:
-        return False
-    at = header.index("Review")
-    return any(len(row) > at and row[at].strip() not in ("", "unreviewed") for row in rows)
-
-
-def _annotation(path: Path, line: int, cells: dict[str, str], label: str) -> Annotation:
-    try:
-        begin_s, end_s = float(cells["begin"]), float(cells["end"])
-        low_hz, high_hz = float(cells.get("low") or 0), float(cells.get("high") or "inf")
-        channel = int(cells.get("channel") or 1)
-    except ValueError as error:
-        raise TableError(f"{path}, line {line}: {error}; mend the cell or delete the row") from error
-    if not begin_s < end_s:
-        raise TableError(f"{path}, line {line}: ends at {end_s} s, before it begins at {begin_s} s")
-    return Annotation(begin_s, end_s, low_hz, high_hz, label, channel)
