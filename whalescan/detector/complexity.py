@@ -11,20 +11,28 @@ C_TV         :math:`H\, (\tfrac12 \sum |p_i - u|)^2`            Berlin, Galyaev,
 ===========  =================================================  ==========================================================
 
 All lie within 0..1. They are taken on power over the background, so that the reference for "no order" is flat: on raw power
-the red slope of the sea would be the signal.
+the red slope of the sea would be the signal. C_SQ is largest for a narrow tone, C_JSD and C_TV for energy in about a sixth
+of the bins (sweeps, harmonics), so they are used together. The order of the waveform itself is measured in `ordinal`.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool1d
 
 NAMES = ("H", "C_SQ", "C_JSD", "C_TV")
 BAND_HZ = (50.0, 350.0)
 AVERAGED_FRAMES = 15
-"""Frames averaged before the shares are taken (about 0.3 s of sound): one periodogram frame alone is too rough."""
+"""Frames averaged before the shares are taken (about 0.3 s of sound): one periodogram frame alone is too rough.
+
+White noise in 64 bins has H 0.90 and C_JSD 0.14 in one frame, 0.97 and 0.04 in the mean of 4 independent ones. Hann frames
+of 256 samples every 25 overlap: 15 of them smooth as much as 3.4 independent ones (Welch 1967). Odd, so that a mean has a
+middle.
+"""
 
 
 def complexity(distribution: Tensor) -> Tensor:
@@ -49,8 +57,65 @@ def complexity(distribution: Tensor) -> Tensor:
     return torch.stack([entropy, entropy * squared, entropy * divergence, entropy * variation], dim=-2).clamp(0, 1)
 
 
+def spectral_series(contrast: Tensor, bin_hz: float, low_bin: int) -> Tensor:
+    """The four measures of the spectrum around each frame.
+
+    Each frame is the mean of `AVERAGED_FRAMES` with itself in the middle; at the edges, of those that there are.
+
+    Args:
+        contrast: power over background ``[n_windows, n_bins, n_frames]``, as `FrontEnd.contrast` gives it.
+        bin_hz: width of a bin.
+        low_bin: number of the first bin.
+
+    Returns:
+        float32 ``[n_windows, 4, n_frames]`` in the order of `NAMES`, each between 0 and 1.
+    """
+    band = _band(contrast, bin_hz, low_bin)
+    # the zeros that fill up the edges make means smaller, not the shares of the bins
+    averaged = avg_pool1d(band, AVERAGED_FRAMES, stride=1, padding=AVERAGED_FRAMES // 2)
+    return complexity(averaged)
+
+
+class BandComplexity(NamedTuple):
+    """What `of_bands` gives: float32 ``[n_windows, n_bins, n_frames]`` each, between 0 and 1."""
+
+    order: Tensor
+    """1 - H: 0 where the band is flat, 1 where it is a single tone."""
+    squared: Tensor
+    """C_SQ."""
+
+
+def of_bands(contrast: Tensor, n_bins: int, n_frames: int) -> BandComplexity:
+    r"""Order and C_SQ of the band of ``n_bins`` around each cell: where in the spectrum there is order.
+
+    With :math:`m` the mean of a band's :math:`N` bins :math:`E_i`, the formulas above become
+    :math:`H = 1 + (\ln m - \overline{E \ln E} / m) / \ln N` and :math:`D = (\overline{E^2} / m^2 - 1) / N`: three moving
+    averages, however wide the band. The price is that the absolute differences of the other two measures do not come along.
+
+    Args:
+        contrast: power over background ``[n_windows, n_bins, n_frames]``.
+        n_bins: width of a band, odd; at the picture's edges, bands are what there is of them.
+        n_frames: frames that are averaged first, odd.
+    """
+    power = avg_pool1d(contrast, n_frames, 1, n_frames // 2, count_include_pad=False)
+    tiny = torch.finfo(power.dtype).tiny
+    mean = mean_over_bins(power, n_bins).clamp(min=tiny)
+    n = mean_over_bins(torch.ones_like(power[:1]), n_bins, count_include_pad=True) * n_bins
+    entropy = (1 + (mean.log() + mean_over_bins(torch.special.entr(power), n_bins) / mean) / n.log()).clamp(0, 1)
+    distance = ((mean_over_bins(power.square(), n_bins) / mean.square() - 1) / n).clamp(0, 1)
+    return BandComplexity(1 - entropy, entropy * distance)
+
+
+def mean_over_bins(cells: Tensor, n_bins: int, count_include_pad: bool = False) -> Tensor:
+    """Moving average along the bins of ``[n_windows, n_bins, n_frames]``; at the edges, of those that there are."""
+    n_windows, all_bins, n_frames = cells.shape
+    columns = cells.transpose(1, 2).reshape(n_windows, n_frames, all_bins)
+    smooth = avg_pool1d(columns, n_bins, 1, n_bins // 2, count_include_pad=count_include_pad)
+    return smooth.transpose(1, 2)
+
+
 def window_complexity(contrast: Tensor, bin_hz: float, low_bin: int) -> Tensor:
-    """Means of the four measures over a window.
+    """Means of the four measures over a window, from means of frames that do not overlap.
 
     Args:
         contrast: power over background ``[n_windows, n_bins, n_frames]``, as `FrontEnd.contrast` gives it.
@@ -60,10 +125,14 @@ def window_complexity(contrast: Tensor, bin_hz: float, low_bin: int) -> Tensor:
     Returns:
         float32 ``[n_windows, 4]`` in the order of `NAMES`.
     """
-    first, last = (round(edge_hz / bin_hz) - low_bin for edge_hz in BAND_HZ)
-    band = contrast[:, max(first, 0) : last]
-    averaged = torch.nn.functional.avg_pool1d(band, AVERAGED_FRAMES, AVERAGED_FRAMES)
+    averaged = avg_pool1d(_band(contrast, bin_hz, low_bin), AVERAGED_FRAMES, AVERAGED_FRAMES)
     return complexity(averaged).mean(dim=-1)
+
+
+def _band(contrast: Tensor, bin_hz: float, low_bin: int) -> Tensor:
+    """The bins of `BAND_HZ`."""
+    first, last = (round(edge_hz / bin_hz) - low_bin for edge_hz in BAND_HZ)
+    return contrast[:, max(first, 0) : last]
 
 
 def _shannon(p: Tensor) -> Tensor:
