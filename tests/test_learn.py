@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import csv
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,18 +10,26 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import save_file
-from scipy import signal
 
-from whalescan import ModelError, UsageError, load_model, read_selections
+from whalescan import ModelError, UsageError, load_model
+from whalescan.core import FloatArray
+from whalescan.detector.frontend import FrontEnd
+from whalescan.detector.modelfile import load_detector
 from whalescan.detector.network import Detector
-from whalescan.detector.spec import FrontEndOptions
-from whalescan.learn import augmentation
+from whalescan.detector.spec import UPCALL, FrontEndOptions
+from whalescan.learn import augmentation, training
 from whalescan.learn.augmentation import AugmentationOptions
-from whalescan.learn.clips import read_kaggle
-from whalescan.learn.simulation import LABEL, SeaOptions, simulate, upcall, write_recordings
-from whalescan.learn.training import TrainData, TrainOptions, clip_metrics, train
+from whalescan.learn.checkpoint import checkpoint_path, read_checkpoint
+from whalescan.learn.learner import Learner, Lessons, traces
+from whalescan.learn.options import FINE_TUNING, TrainData, TrainOptions, TrainWork
+from whalescan.learn.records import Epoch, best
+from whalescan.learn.simulation import upcall
+from whalescan.learn.sources import DataOptions
+from whalescan.learn.training import train
+from whalescan.learn.validation import ClassMetrics, Validation, validate
 
 SMALL = TrainOptions(epochs=1, batch_size=8, average_steps=1, validation_share=0.3)
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -49,65 +60,172 @@ def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_training_makes_a_model_and_the_same_seed_makes_the_same_one(
-    clips: Path, imagenet: Path, sea: Path, tmp_path: Path
+@pytest.fixture(scope="module")
+def taught(clips: Path, imagenet: Path, sea: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of two epochs, with all that lies beside it."""
+    path = tmp_path_factory.mktemp("taught") / "model.safetensors"
+    train(TrainData((clips,), (str(sea),), imagenet), path, TWO_EPOCHS, TrainWork(quiet=True))
+    return path
+
+
+TWO_EPOCHS = replace(SMALL, epochs=2, soften_after_epoch=1)
+
+
+def test_the_same_seed_makes_the_same_model_also_after_a_kill(
+    clips: Path, imagenet: Path, sea: Path, taught: Path, tmp_path: Path
 ) -> None:
-    one, two = (tmp_path / f"{n}.safetensors" for n in "ab")
-    data = TrainData(clips, (str(sea),), imagenet)
-    metrics = train(data, one, SMALL, quiet=True)
-    train(data, two, SMALL, quiet=True)
-    assert one.read_bytes() == two.read_bytes()
-    model = load_model(one)
+    said: list[str] = []
+
+    def kill_in_the_second_epoch(line: str) -> None:
+        said.append(line)
+        if line.startswith("epoch 2"):
+            raise KeyboardInterrupt
+
+    data, output = TrainData((clips,), (str(sea),), imagenet), tmp_path / "model.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train(data, output, TWO_EPOCHS, TrainWork(quiet=True, say=kill_in_the_second_epoch))
+    assert checkpoint_path(output).exists()
+    train(data, output, TWO_EPOCHS, TrainWork(quiet=True, say=said.append))
+    assert sum("goes on after epoch 1" in line for line in said) == 1
+    assert output.read_bytes() == taught.read_bytes()
+    assert not checkpoint_path(output).exists()
+
+
+def test_another_recipe_does_not_go_on_where_this_one_stopped(taught: Path, tmp_path: Path) -> None:
+    assert read_checkpoint(tmp_path / "absent", "x") is None
+    assert read_checkpoint(taught, "x") is None
+    (tmp_path / "damaged").write_bytes(b"hello")
+    assert read_checkpoint(tmp_path / "damaged", "x") is None
+
+
+def test_what_lies_beside_a_model(taught: Path) -> None:
+    metrics = json.loads(taught.with_suffix(".metrics.json").read_text())
+    model = load_model(taught)
+    assert [epoch["number"] for epoch in metrics["epochs"]] == [1, 2]
+    assert model.spec.metrics["held-out examples"]["epoch"] == metrics["kept_epoch"]
     assert model.spec.training["recipe"]["seed"] == SMALL.seed
-    assert model.spec.metrics["held-out clips"]["n_clips"] == metrics.n_clips
-    assert 0 <= metrics.auc <= 1
+    with taught.with_suffix(".split.csv").open() as file:
+        sides = [row["side"] for row in csv.DictReader(file)]
+    assert (sides.count("training"), sides.count("validation")) == (metrics["n_learning"], metrics["n_held_out"])
+    assert len(sides) == 40
+    assert taught.with_suffix(".curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_split_follows_the_clips_content_and_not_their_order(clips: Path, tmp_path: Path) -> None:
-    original = read_kaggle(clips, 2000, 4000, quiet=True)
-    rows = (clips / "train.csv").read_text().splitlines()
-    shuffled = tmp_path / "other"
-    (shuffled / "train").mkdir(parents=True)
-    for path in (clips / "train").iterdir():
-        (shuffled / "train" / path.name).write_bytes(path.read_bytes())
-    (shuffled / "train.csv").write_text("\n".join([rows[0], *reversed(rows[1:])]))
-    other = read_kaggle(shuffled, 2000, 4000, quiet=True)
-    np.testing.assert_array_equal(other.fold[::-1], original.fold)
-    assert len(np.unique(original.fold)) == len(original)
+def test_going_on_from_a_model_moves_the_head_first(clips: Path, taught: Path, tmp_path: Path) -> None:
+    output = tmp_path / "own.safetensors"
+    options = replace(FINE_TUNING, epochs=1, frozen_epochs=1, average_steps=1)
+    said: list[str] = []
+    train(TrainData((clips,), start_from=str(taught)), output, options, TrainWork(quiet=True, say=said.append))
+    before, after = (load_detector(load_model(path)).network.state_dict() for path in (taught, output))
+    moved = {name for name in before if not torch.allclose(before[name], after[name], atol=1e-6)}
+    assert moved
+    assert moved <= {"fc.weight", "fc.bias"}, "neither the body's weights nor its statistics"
+    assert load_model(output).spec.training["started_from"] == taught.name
+    assert "starting from model" in said
 
 
-def test_clips_that_cannot_be_used_are_named_before_training(clips: Path, tmp_path: Path) -> None:
-    root = tmp_path / "bad"
-    (root / "train").mkdir(parents=True)
-    soundfile.write(root / "train" / "short.aiff", np.zeros(100), 2000)
-    soundfile.write(root / "train" / "fast.aiff", np.zeros(4000), 4000)
-    (root / "train.csv").write_text("clip_name,label\nshort.aiff,1\nfast.aiff,0\nabsent.aiff,1\n")
-    with pytest.raises(UsageError) as error:
-        read_kaggle(root, 2000, 4000, quiet=True)
-    assert all(name in str(error.value) for name in ("short.aiff", "fast.aiff", "absent.aiff", "3 of 3"))
-    (root / "train.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UsageError, match="clip_name"):
-        read_kaggle(root, 2000, 4000, quiet=True)
-    one_kind = tmp_path / "one"
-    (one_kind / "train").mkdir(parents=True)
-    (one_kind / "train" / "train1.aiff").write_bytes((clips / "train" / "train1.aiff").read_bytes())
-    (one_kind / "train.csv").write_text("clip_name,label\ntrain1.aiff,1\n")
-    with pytest.raises(UsageError, match="only one of the labels"):
-        read_kaggle(one_kind, 2000, 4000, quiet=True)
+def test_going_on_with_other_classes_is_said(sea: Path, taught: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    data = TrainData((sea,), start_from=str(taught), selection=DataOptions(renamed=(("NARW upcall", "moan"),)))
+    options = replace(FINE_TUNING, epochs=1)
+    trained = train(data, tmp_path / "moan.safetensors", options, TrainWork(quiet=True, say=said.append))
+    assert load_model(tmp_path / "moan.safetensors").spec.classes == ("moan",)
+    assert any(f"knows {UPCALL}; the head for moan is new" in line for line in said)
+    assert trained.kept.validation is None, "three recordings of one day are one group, and nothing can be held out"
+    assert not json.loads((tmp_path / "moan.metrics.json").read_text())["validated"]
+
+
+def test_a_model_keeps_its_own_pictures(clips: Path, taught: Path, tmp_path: Path) -> None:
+    data = TrainData((clips,), start_from=str(taught))
+    with pytest.raises(UsageError, match="leave --features out"):
+        train(data, tmp_path / "m.safetensors", replace(SMALL, features="complexity"))
+
+
+@pytest.mark.parametrize("features", ["spectrogram", "complexity"])
+def test_each_kind_of_picture_can_be_learnt_from(features: str, clips: Path, imagenet: Path, tmp_path: Path) -> None:
+    output = tmp_path / "m.safetensors"
+    train(TrainData((clips,), imagenet=imagenet), output, replace(SMALL, features=features), TrainWork(quiet=True))
+    assert load_model(output).spec.front_end.features == features
+
+
+def test_training_stops_when_it_no_longer_helps(
+    clips: Path, imagenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aucs = iter([0.7, 0.9, 0.8, 0.85, 0.99])
+
+    def declining(*_: object) -> Validation:
+        return Validation(0.5, {UPCALL: ClassMetrics(next(aucs), 0.5, 0.5, 10, 5)}, ((1.0, 0.0),))
+
+    monkeypatch.setattr(training, "validate", declining)
+    options = replace(SMALL, epochs=9, patience=2)
+    trained = train(TrainData((clips,), imagenet=imagenet), tmp_path / "m.safetensors", options, TrainWork(quiet=True))
+    assert (len(trained.epochs), trained.kept.number) == (4, 2)
+
+
+def test_the_best_epoch_is_the_first_of_equals() -> None:
+    def epoch(number: int, auc: float) -> Epoch:
+        return Epoch(number, 0.1, Validation(0.5, {UPCALL: ClassMetrics(auc, 0.5, 0.5, 10, 5)}, ((1.0, 0.0),)))
+
+    assert best([epoch(1, 0.7), epoch(2, 0.9), epoch(3, 0.9)]).number == 2
+    assert best([Epoch(1, 0.2, None), Epoch(2, 0.3, None)]).number == 2
 
 
 def test_weights_that_are_none(clips: Path, tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(b"hello")
     for name in ("w.safetensors", "absent.safetensors"):
         with pytest.raises(ModelError, match=name):
-            train(TrainData(clips, (), tmp_path / name), tmp_path / "m.safetensors", SMALL, quiet=True)
+            train(TrainData((clips,), imagenet=tmp_path / name), tmp_path / "m.safetensors", SMALL)
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"validation_share": 1.0}, {"batch_size": 1}])
+def test_recipes_that_cannot_be(wrong: dict[str, float]) -> None:
+    with pytest.raises(UsageError):
+        TrainOptions(**wrong)  # type: ignore[arg-type] - a dictionary has one type for all values
+
+
+# ---------------------------------------------------------------------------------------------- validation
 
 
 def test_metrics_of_a_perfect_and_of_a_reversed_detector() -> None:
-    labels = np.array([0, 0, 1, 1])
-    logits = np.array([-2, -1, 1, 2], np.float32)
-    assert (clip_metrics(labels, logits).auc, clip_metrics(labels, logits).accuracy) == (1, 1)
-    assert (clip_metrics(labels, -logits).auc, clip_metrics(labels, -logits).accuracy) == (0, 0)
+    targets = np.array([[0, 1], [0, 1], [1, 1], [1, 1]], np.float32)
+    logits = np.array([[-2, 1], [-1, 2], [1, 3], [2, 4]], np.float32)
+    perfect = validate(targets, logits, ("a", "b"))
+    assert perfect is not None
+    assert list(perfect.classes) == ["a"], "b is never absent"
+    assert (perfect.auc, perfect.classes["a"].accuracy, perfect.classes["a"].n_calls) == (1, 1, 2)
+    assert perfect.calibration[1] == (1, 0)
+    reversed_ = validate(targets, -logits, ("a", "b"))
+    assert reversed_ is not None
+    assert reversed_.auc == 0
+    assert validate(targets[:, 1:], logits[:, 1:], ("b",)) is None
+
+
+# ---------------------------------------------------------------------------------------------- learner
+
+
+def test_labels_are_softened_towards_what_the_network_thinks(clips: Path, imagenet: Path, tmp_path: Path) -> None:
+    hard = tmp_path / "hard.safetensors"
+    soft = tmp_path / "soft.safetensors"
+    data = TrainData((clips,), imagenet=imagenet)
+    train(data, hard, replace(TWO_EPOCHS, soften=0.0), TrainWork(quiet=True))
+    train(data, soft, TWO_EPOCHS, TrainWork(quiet=True))
+    losses = [json.loads(path.with_suffix(".metrics.json").read_text())["epochs"] for path in (hard, soft)]
+    assert losses[0][0]["loss"] == losses[1][0]["loss"], "the first epoch is the same"
+    assert losses[0][1]["loss"] != losses[1][1]["loss"]
+
+
+def test_a_frozen_body_does_not_move() -> None:
+    torch.manual_seed(1)
+    detector = Detector("legacy_xception", FrontEndOptions(), 1)
+    before = {name: tensor.clone() for name, tensor in detector.network.state_dict().items()}
+    windows = np.random.default_rng(1).standard_normal((8, 4000)).astype(np.float32)
+    lessons = Lessons(windows, np.eye(8, 1, dtype=np.float32), traces(detector, windows), windows[:0])
+    learner = Learner(detector, replace(SMALL, batch_size=4), 8, CPU)
+    assert len(list(learner.learn(lessons, frozen=True))) == 2
+    moved = {name for name, tensor in detector.network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert moved == {"fc.weight", "fc.bias"}
+    list(learner.learn(lessons, frozen=False))
+    assert not torch.equal(detector.network.state_dict()["conv1.weight"], before["conv1.weight"])
 
 
 # ---------------------------------------------------------------------------------------------- augmentation
@@ -118,23 +236,51 @@ def random() -> torch.Generator:
     return torch.Generator().manual_seed(1)
 
 
-def test_noise_has_the_snr_that_was_asked_for(random: torch.Generator) -> None:
-    windows = torch.randn(64, 4000, generator=random)
-    noisy = augmentation.add_noise(windows, AugmentationOptions(noise_share=1.0, noise_snr_db=(10, 10)), random)
-    assert (noisy - windows).square().mean() == pytest.approx(0.1, rel=0.02)
-    untouched = augmentation.add_noise(windows, AugmentationOptions(noise_share=0.0), random)
-    torch.testing.assert_close(untouched, windows, atol=0, rtol=0)
+BOX = np.array([[1000, 3000, 100, 200]], np.float32)
+
+
+def in_box_db(frontend: FrontEnd, signal: torch.Tensor, noise: torch.Tensor) -> FloatArray:
+    within = augmentation.inside(np.repeat(BOX, len(signal), axis=0), frontend.options)
+    powers = [(frontend.power(sound) * within).sum(dim=(1, 2)) for sound in (signal, noise)]
+    return (10 * (powers[0] / powers[1]).log10()).numpy()
+
+
+@pytest.mark.parametrize("kind", ["sea", "white"])
+def test_noise_has_the_snr_that_was_asked_for_where_the_call_is(kind: str, random: torch.Generator) -> None:
+    frontend = FrontEnd(FrontEndOptions())
+    windows, sea = torch.randn(2, 32, 4000, generator=random)
+    within = augmentation.inside(np.repeat(BOX, 32, axis=0), frontend.options)
+    if kind == "sea":
+        options = AugmentationOptions(sea_share=1.0, sea_snr_db=(6, 6))
+        noisy = augmentation.mix_in(windows, sea, within, frontend, options, random)
+        none = augmentation.mix_in(windows, sea, within, frontend, AugmentationOptions(sea_share=0.0), random)
+    else:
+        options = AugmentationOptions(noise_share=1.0, noise_snr_db=(6, 6))
+        noisy = augmentation.add_noise(windows, within, frontend, options, random)
+        none = augmentation.add_noise(windows, within, frontend, AugmentationOptions(noise_share=0.0), random)
+    np.testing.assert_allclose(in_box_db(frontend, windows, noisy - windows), 6, atol=0.01)
+    torch.testing.assert_close(none, windows, atol=0, rtol=0)
+
+
+def test_silence_cannot_be_mixed_in(random: torch.Generator) -> None:
+    frontend = FrontEnd(FrontEndOptions())
+    windows = torch.randn(4, 4000, generator=random)
+    within = augmentation.inside(np.repeat(BOX, 4, axis=0), frontend.options)
+    options = AugmentationOptions(sea_share=1.0)
+    mixed = augmentation.mix_in(windows, torch.zeros(4, 4000), within, frontend, options, random)
+    torch.testing.assert_close(mixed, windows, atol=0, rtol=0)
 
 
 def test_shift_moves_and_keeps_every_value(random: torch.Generator) -> None:
     pictures = torch.randn(4, 3, 8, 50, generator=random)
-    shifted = augmentation.shift(pictures, AugmentationOptions(shift_frames=5, shift_bins=1), random)
+    shifted = augmentation.shift(pictures, 0.02, AugmentationOptions(shift_s=0.1, shift_bins=1), random)
     torch.testing.assert_close(shifted.flatten(1).sort().values, pictures.flatten(1).sort().values)
+    assert not torch.equal(shifted, pictures)
 
 
 def test_masks_hide_stripes_only(random: torch.Generator) -> None:
-    pictures = torch.randn(16, 3, 64, 150, generator=random)
-    masked = augmentation.mask(pictures, AugmentationOptions(), random)
+    pictures = torch.randn(16, 3, 64, 94, generator=random)
+    masked = augmentation.mask(pictures, 0.02, AugmentationOptions(), random)
     hidden = (masked != pictures).float().mean()
     assert 0 < hidden < 0.4
 
@@ -145,44 +291,3 @@ def test_mixup_mixes_pictures_and_targets_alike(random: torch.Generator) -> None
     mixed, mixed_targets = augmentation.mixup(pictures, targets, AugmentationOptions(mixup_alpha=1.0), random)
     torch.testing.assert_close(mixed[:, 0, 0, 0], mixed_targets[:, 0])
     assert ((mixed_targets > 0.01) & (mixed_targets < 0.99)).any()
-
-
-# ---------------------------------------------------------------------------------------------- simulation
-
-
-def test_the_same_seed_makes_the_same_sea() -> None:
-    options = SeaOptions(minutes=0.5, calls_per_hour=300)
-    one, same, other = simulate(2000, options), simulate(2000, options), simulate(2000, options, index=1)
-    np.testing.assert_array_equal(one.samples, same.samples)
-    assert one.calls == same.calls
-    assert other.calls != one.calls
-
-
-@pytest.mark.parametrize("rate", [2000, 4000])
-def test_calls_are_where_the_truth_says(rate: int) -> None:
-    options = SeaOptions(minutes=2, calls_per_hour=200, snr_db=(15, 15), ships=False, humpbacks=False, knocks=False)
-    scene = simulate(rate, options)
-    band = signal.butter(4, (60, 350), "bandpass", fs=rate, output="sos")
-    power = signal.sosfiltfilt(band, scene.samples) ** 2
-    assert len(scene.calls) >= 3
-    for call in scene.calls:
-        inside = power[round(call.begin_s * rate) : round(call.end_s * rate)].mean()
-        assert inside > 4 * np.median(power), "15 dB stand out"
-        assert 60 < call.low_hz < call.high_hz < 350
-        assert 0.5 < call.end_s - call.begin_s < 1.5
-
-
-def test_no_calls_and_full_scale() -> None:
-    scene = simulate(2000, SeaOptions(minutes=1, calls_per_hour=0))
-    assert scene.calls == ()
-    assert np.abs(scene.samples).max() <= 1
-
-
-def test_recordings_with_their_truth(tmp_path: Path) -> None:
-    written = list(write_recordings(tmp_path, 3, SeaOptions(minutes=0.25, calls_per_hour=600)))
-    assert [path.suffix for path, _ in written] == [".wav", ".flac", ".aiff"]
-    for path, n_calls in written:
-        truth = read_selections(path.with_suffix(".selections.txt"))
-        assert len(truth) == n_calls
-        assert all(call.label == LABEL for call in truth)
-        assert soundfile.info(path).duration == 15

@@ -1,13 +1,19 @@
 """From a window of sound to the picture that the network sees.
 
-A picture has three channels, made from one log-power spectrogram:
+A picture has three channels, as ImageNet's networks want them. All are made from one power spectrogram, over each bin's
+own median in the window: the gain of a recorder cancels exactly, the red slope of the sea is flattened, and steady lines -
+a ship's blade rate, a whine of the electronics - fade, since they are the median. `FrontEndOptions.features` names the
+channels:
 
-0. *Contrast*: each bin over its own median in the window. The gain of a recorder cancels exactly, the red slope of the
-   sea is flattened, and steady lines - a ship's blade rate, a whine of the electronics - fade: they are the median.
-1. *Contrast with lines*: the same over the median of the neighbouring bins, so that steady lines stand out again: what is
-   left of a line where it stops is not a call, and only this channel shows why.
-2. *Local contrast*: channel 0 over the mean of its neighbours in frequency, in which knocks and clicks, that fill all bins
-   at once, fade.
+``spectrogram``
+    *Contrast*, the logarithm of that. *Contrast with lines*: the same over the median of the neighbouring bins, so that
+    steady lines stand out again: what is left of a line where it stops is not a call, and only this channel shows why.
+    *Local contrast*: contrast over its neighbours in frequency, in which knocks and clicks, that fill all bins at once, fade.
+``complexity``
+    *Order* (1 - H) and *C_SQ* of the band of 133 Hz around each cell: 64 time series of complexity each, one a band. And the
+    *time series* of H, C_SQ, C_JSD and C_TV of the whole call band, each a stripe as high as a quarter of the picture.
+``both``
+    Contrast, contrast with lines, and order.
 
 Long analysis windows win on these calls: 128 ms (256 points at 2 kHz) resolve 8 Hz, and a short hop keeps the sweep smooth.
 """
@@ -18,15 +24,20 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool1d
 
+from whalescan.detector import complexity
+from whalescan.detector.complexity import mean_over_bins
 from whalescan.detector.spec import FrontEndOptions
 
 N_CHANNELS = 3
 _SILENCE = 1e-6
 """A bin's background is at least this part of the window's mean power: half-silent windows must not glare."""
 _NEIGHBOURS = 17
-"""Bins (133 Hz) over which a background is smoothed to tell a line from the slope, and local contrast is taken."""
+"""Bins (133 Hz) over which a background is smoothed to tell lines from the slope, and local contrast and order are taken."""
+_ORDER_FRAMES = 7
+"""Frames whose mean the order of a band is taken of."""
+_SERIES_SCALE = (2.0, 8.0, 4.0, 4.0)
+"""What brings H, C_SQ, C_JSD and C_TV to about the same range, so that none drowns."""
 
 
 class Contrast(NamedTuple):
@@ -56,8 +67,8 @@ class FrontEnd(nn.Module):
         self.options = options
         self.register_buffer("taper", torch.hann_window(options.fft_samples), persistent=False)
 
-    def contrast(self, windows: Tensor) -> Contrast:
-        """Power of each time-frequency cell over its bin's median power in this window."""
+    def power(self, windows: Tensor) -> Tensor:
+        """Power of each time-frequency cell, float32 ``[n_windows, n_bins, n_frames]``."""
         o = self.options
         spectrum = torch.stft(
             windows,
@@ -67,28 +78,42 @@ class FrontEnd(nn.Module):
             center=False,
             return_complex=True,
         )[:, o.low_bin : o.low_bin + o.n_bins]
-        power = spectrum.real.square() + spectrum.imag.square()
+        return spectrum.real.square() + spectrum.imag.square()
+
+    def contrast(self, windows: Tensor) -> Contrast:
+        """Power of each time-frequency cell over its bin's median power in this window."""
+        power = self.power(windows)
         quietest = power.mean(dim=(1, 2), keepdim=True) * _SILENCE + torch.finfo(power.dtype).tiny
         background = torch.maximum(power.median(dim=-1, keepdim=True).values, quietest)
         level = background.log()
-        return Contrast(power / background, level - _smooth_bins(level))
+        return Contrast(power / background, level - mean_over_bins(level, _NEIGHBOURS))
 
     def picture(self, contrast: Contrast) -> Tensor:
         """Contrast as the network sees it: logarithmic, bounded, centred."""
         o = self.options
+        if o.features == "complexity":
+            return self._complexity_picture(contrast)
         level = (contrast.cells.clamp(max=o.ceiling) + o.floor).log()
         with_lines = level + contrast.lines.clamp(-3, 3)
-        local = level - _smooth_bins(level)
-        return (torch.stack([level - 1, with_lines - 1, local], dim=1)) / 4
+        if o.features == "both":
+            third = _centred(complexity.of_bands(contrast.cells, _NEIGHBOURS, _ORDER_FRAMES).order, 2)
+        else:
+            third = (level - mean_over_bins(level, _NEIGHBOURS)) / 4
+        return torch.stack([(level - 1) / 4, (with_lines - 1) / 4, third], dim=1)
+
+    def _complexity_picture(self, contrast: Contrast) -> Tensor:
+        o = self.options
+        bands = complexity.of_bands(contrast.cells, _NEIGHBOURS, _ORDER_FRAMES)
+        series = complexity.spectral_series(contrast.cells, o.bin_hz, o.low_bin)
+        scaled = _centred(series, series.new_tensor(_SERIES_SCALE)[:, None])
+        stripes = scaled.repeat_interleave(-(-o.n_bins // len(_SERIES_SCALE)), dim=1)[:, : o.n_bins]
+        return torch.stack([_centred(bands.order, 2), _centred(bands.squared, 10), stripes], dim=1)
 
     def forward(self, windows: Tensor) -> Tensor:
         """Pictures of windows."""
         return self.picture(self.contrast(windows))
 
 
-def _smooth_bins(level: Tensor) -> Tensor:
-    """Mean over neighbouring bins of ``[n_windows, n_bins, n]``."""
-    n_windows, n_bins, n = level.shape
-    columns = level.transpose(1, 2).reshape(n_windows, n, n_bins)
-    smooth = avg_pool1d(columns, _NEIGHBOURS, stride=1, padding=_NEIGHBOURS // 2, count_include_pad=False)
-    return smooth.transpose(1, 2)
+def _centred(measure: Tensor, scale: Tensor | float) -> Tensor:
+    """A measure of 0..1 in about the range that levels have."""
+    return measure * scale - 0.5

@@ -26,7 +26,7 @@ class Scorer:
         self.device = device
         self.batch_size = batch_size
         self._detector = prepare_for_scanning(load_detector(model), device, best_dtype(device))
-        self._slope, self._offset = model.spec.calibration
+        self._slope, self._offset = torch.tensor(model.spec.calibration, device=device).T
 
     def score(self, samples: FloatArray, grid: WindowGrid, n_windows: int) -> WindowScores:
         """Score ``n_windows`` windows, the first of which begins with the first sample.
@@ -65,12 +65,12 @@ def _windows(samples: FloatArray, grid: WindowGrid, n_windows: int) -> FloatArra
     """View ``[n_windows, window_samples]``."""
     needed = grid.begin_sample(n_windows - 1) + grid.window_samples
     if needed > len(samples):
-        samples = _mirror_end(samples, grid.begin_sample(n_windows - 1), needed)
+        samples = mirror_end(samples, grid.begin_sample(n_windows - 1), needed)
     every = np.lib.stride_tricks.sliding_window_view(samples, grid.window_samples)
     return every[:: grid.hop_samples][:n_windows]
 
 
-def _mirror_end(samples: FloatArray, begin: int, needed: int) -> FloatArray:
+def mirror_end(samples: FloatArray, begin: int, needed: int) -> FloatArray:
     """Fill the last window, from ``begin``, with its own sound mirrored: no step, no silence, no foreign sound."""
     own = samples[begin:]
     return np.concatenate([samples[:begin], np.pad(own, (0, needed - len(samples)), "reflect")])

@@ -16,6 +16,7 @@ FORMAT = "whalescan-model/1"
 UPCALL = "NARW upcall"
 ARCHITECTURE = "legacy_xception"
 DEFAULT_MODEL = Path(__file__).parents[1] / "models" / "narw-xception-1.safetensors"
+FEATURES = ("spectrogram", "complexity", "both")
 _LONGEST_HEADER = 100_000_000
 """The limit that the safetensors format itself sets."""
 
@@ -33,6 +34,7 @@ class FrontEndOptions:
         n_bins: number of frequency bins.
         floor: power ratio to the background that is added before the logarithm; it bounds pictures from below.
         ceiling: power ratio to the background above which a picture is clipped.
+        features: what a picture's channels are made of, one of `FEATURES`.
     """
 
     rate_hz: int = 2000
@@ -43,6 +45,11 @@ class FrontEndOptions:
     n_bins: int = 64
     floor: float = 0.05
     ceiling: float = 1000.0
+    features: str = "spectrogram"
+
+    def __post_init__(self) -> None:
+        if self.features not in FEATURES:
+            raise UsageError(f"there are no features {self.features!r}; choose one of {', '.join(FEATURES)}")
 
     @property
     def n_frames(self) -> int:
@@ -63,7 +70,7 @@ class ModelSpec:
         classes: names of the outputs, in their order.
         front_end: what a picture is.
         thresholds: score above which a detection opens, one per class.
-        calibration: ``(slope, offset)``; a score is ``sigmoid(slope * logit + offset)``.
+        calibration: ``(slope, offset)``, one pair per class; a score is ``sigmoid(slope * logit + offset)``.
         training: data, recipe and seed.
         metrics: what was measured, and on what.
     """
@@ -72,7 +79,7 @@ class ModelSpec:
     front_end: FrontEndOptions = FrontEndOptions()
     architecture: str = ARCHITECTURE
     thresholds: tuple[float, ...] = (0.5,)
-    calibration: tuple[float, float] = (1.0, 0.0)
+    calibration: tuple[tuple[float, float], ...] = ((1.0, 0.0),)
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     licence: str = "Apache-2.0"
@@ -165,8 +172,11 @@ def parse_spec(path: Path, text: str | None) -> ModelSpec:
         if fields.pop("format") != FORMAT:
             raise ModelError(f"{path}: its format is not {FORMAT}; update whalescan")
         fields["front_end"] = FrontEndOptions(**fields["front_end"])
-        for name in ("classes", "thresholds", "calibration"):
+        for name in ("classes", "thresholds"):
             fields[name] = tuple(fields[name])
+        calibration = fields["calibration"]
+        pairs = calibration if isinstance(calibration[0], list) else [calibration]  # whalescan 0.1 wrote one pair for all
+        fields["calibration"] = tuple((float(slope), float(offset)) for slope, offset in pairs)
         return ModelSpec(**fields)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: its description is damaged ({error}); fetch the file again") from error

@@ -1,0 +1,157 @@
+"""The network while it learns: one step down the gradient, and all that must be kept to go on after a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from whalescan.core import FloatArray
+from whalescan.detector.evidence import call_box
+from whalescan.detector.network import Detector, best_dtype
+from whalescan.learn import augmentation
+from whalescan.learn.options import TrainOptions
+
+_UNSEEN_BOX = (1000.0, 3000.0, 80.0, 250.0)
+"""Where a call would be in a window in which no trace stands out: samples and Hz."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """What one pass goes through.
+
+    Attributes:
+        windows: float32 ``[n, window_samples]``.
+        targets: float32 ``[n, n_classes]``, 0 to 1.
+        traces: float32 ``[n, 4]``, box around each window's strongest trace, as `evidence.call_box` gives it.
+        sea: float32 ``[m, window_samples]``, windows without calls; may be empty.
+    """
+
+    windows: FloatArray
+    targets: FloatArray
+    traces: FloatArray
+    sea: FloatArray
+
+
+def traces(detector: Detector, windows: FloatArray, batch_size: int = 64) -> FloatArray:
+    """Box around the strongest trace of each window, ``[n, 4]``; never NaN."""
+    boxes = []
+    with torch.inference_mode():
+        for batch in torch.from_numpy(windows).split(batch_size):
+            cells = detector.frontend.contrast(batch).cells.numpy()
+            boxes += [call_box(window, detector.frontend.options) for window in cells]
+    return np.where(np.isnan(boxes), np.array(_UNSEEN_BOX, np.float32), np.array(boxes, np.float32))
+
+
+class Learner:
+    """A detector, its optimiser, its schedule, and the running average of its weights that is kept."""
+
+    def __init__(self, detector: Detector, options: TrainOptions, n_examples: int, device: torch.device) -> None:
+        self.options = options
+        self.device = device
+        self.batch_size = min(options.batch_size, n_examples)
+        self.n_batches = n_examples // self.batch_size
+        self.random = torch.Generator().manual_seed(options.seed)
+        self.detector = detector.to(device)
+        self.averaged = AveragedModel(
+            self.detector, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / options.average_steps), use_buffers=True
+        )
+        self.optimizer = torch.optim.AdamW(self.detector.parameters(), weight_decay=options.weight_decay)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, options.learning_rate, options.epochs * self.n_batches, pct_start=options.warm_up
+        )
+        self.dtype = best_dtype(device)
+
+    @property
+    def average(self) -> Detector:
+        """The detector with averaged weights, ready to score."""
+        averaged = self.averaged.module
+        assert isinstance(averaged, Detector)
+        return averaged.eval()
+
+    def learn(self, lessons: Lessons, frozen: bool) -> Iterator[float]:
+        """One pass in random order; a last part of a batch is left out. Gives the loss of each step before it is taken."""
+        for name, parameter in self.detector.network.named_parameters():
+            parameter.requires_grad_(not frozen or name.startswith("fc."))
+        order = torch.randperm(len(lessons.windows), generator=self.random).numpy()
+        for i in range(self.n_batches):
+            chosen = order[i * self.batch_size : (i + 1) * self.batch_size]
+            with torch.no_grad():
+                pictures, targets = self._pictures(lessons, chosen)
+            yield self._step(pictures, targets, frozen)
+
+    def _pictures(self, lessons: Lessons, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Varied pictures and targets of a batch, joined by windows without a call."""
+        varied, frontend = self.options.augmentation, self.detector.frontend
+        windows, targets = (
+            torch.from_numpy(values[chosen]).to(self.device) for values in (lessons.windows, lessons.targets)
+        )
+        within = augmentation.inside(lessons.traces[chosen], frontend.options).to(self.device)
+        if len(lessons.sea):
+            windows = augmentation.mix_in(
+                windows, self._draw(lessons.sea, len(chosen)), within, frontend, varied, self.random
+            )
+        windows = augmentation.add_noise(windows, within, frontend, varied, self.random)
+        if len(lessons.sea) and self.options.without_calls_per_batch:
+            silent = self._draw(lessons.sea, self.options.without_calls_per_batch)
+            windows = torch.cat([windows, silent])
+            targets = torch.cat([targets, targets.new_zeros(len(silent), targets.shape[1])])
+        frame_s = frontend.options.frame_hop_samples / frontend.options.rate_hz
+        pictures = augmentation.shift(frontend(windows), frame_s, varied, self.random)
+        pictures = augmentation.mask(pictures, frame_s, varied, self.random)
+        return augmentation.mixup(pictures, targets, varied, self.random)
+
+    def _draw(self, sea: FloatArray, n: int) -> Tensor:
+        return torch.from_numpy(sea[torch.randint(len(sea), (n,), generator=self.random).numpy()]).to(self.device)
+
+    def _step(self, pictures: Tensor, targets: Tensor, frozen: bool) -> float:
+        self.detector.train()
+        if frozen or self.options.keep_statistics:
+            for module in self.detector.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            logits = self.detector.classify(pictures)
+        loss = binary_cross_entropy_with_logits(logits, targets)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        self.averaged.update_parameters(self.detector)
+        return loss.item()
+
+    def state(self) -> dict[str, Tensor]:
+        """All that another learner needs to go on as this one would, as named tensors."""
+        moments = {
+            f"optimizer.{i}.{name}": value
+            for i, values in self.optimizer.state_dict()["state"].items()
+            for name, value in values.items()
+        }
+        networks = {f"detector.{name}": value for name, value in self.detector.state_dict().items()}
+        averages = {f"averaged.{name}": value for name, value in self.averaged.state_dict().items()}
+        steps = {"steps": torch.tensor(self.schedule.last_epoch), "random": self.random.get_state()}
+        return {name: value.detach().clone() for name, value in (networks | averages | moments | steps).items()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on where the learner that gave this state was."""
+        self.detector.load_state_dict(_below("detector", state))
+        self.averaged.load_state_dict(_below("averaged", state))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _below("optimizer", state).items():
+            number, _, moment = name.partition(".")
+            moments.setdefault(int(number), {})[moment] = value
+        self.random.set_state(state["random"].cpu())
+        for _ in range(int(state["steps"])):  # closed form is not offered, and a step costs microseconds
+            self.optimizer.step()  # without gradients: moves nothing
+            self.schedule.step()
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{prefix}."): value for name, value in state.items() if name.startswith(f"{prefix}.")}
