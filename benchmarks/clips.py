@@ -1,4 +1,4 @@
-"""How well the default model tells clips apart that it was not taught on, as it was trained and as it scans."""
+"""How well the default model tells clips apart that it was not taught on: as trained, as it scans, and in noise."""
 
 from __future__ import annotations
 
@@ -6,38 +6,112 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_score
 
 from benchmarks.table import Row
 from whalescan import load_model
+from whalescan.core import FloatArray
+from whalescan.detector.complexity import BAND_HZ
+from whalescan.detector.frontend import FrontEnd
 from whalescan.detector.modelfile import load_detector
 from whalescan.detector.scoring import Scorer
-from whalescan.learn.clips import read_kaggle
-from whalescan.learn.training import clip_logits, clip_metrics
+from whalescan.detector.spec import FrontEndOptions, Model
+from whalescan.learn.examples import DataOptions, Examples
+from whalescan.learn.sources import gather, read_without_calls
+from whalescan.learn.split import split
+from whalescan.learn.validation import platt
+
+DROPS_DB = (5, 10, 15)
+GAUSSIAN = 0.02
+"""Of full scale; the predecessor's noise."""
 
 
 def measure(folder: Path) -> list[Row]:
     """Rows of the table; ``folder`` holds ``train.csv`` and ``train/``."""
     model = load_model()
-    spec = model.spec
-    clips = read_kaggle(folder, spec.front_end.rate_hz, spec.front_end.window_samples)
-    held_out = clips.where(clips.fold < spec.training["recipe"]["validation_share"])
-    slope, offset = spec.calibration
-    exact = slope * clip_logits(load_detector(model), held_out.windows) + offset
+    clips = held_out(folder, model)
+    with torch.inference_mode():
+        exact = load_detector(model)(torch.from_numpy(clips.windows)).numpy()[:, 0]
+    ways = {"float32": exact, "as in a scan": scanned(model, clips.windows)}
+    return [{"arithmetic": name} | _metrics(clips, logits, _even_odds(clips, logits)) for name, logits in ways.items()]
+
+
+def in_noise(folder: Path, noises: dict[str, Path]) -> list[Row]:
+    """Rows for clips under noise that lowers their SNR in the call band, and under the predecessor's."""
+    model = load_model()
+    clips = held_out(folder, model)
+    clean = scanned(model, clips.windows)
+    at = _even_odds(clips, clean)
+    random = np.random.default_rng(1)
+    options = model.spec.front_end
+    sounds = {
+        name: read_without_calls((str(path),), options.rate_hz, options.window_samples, options.rate_hz // 2).windows
+        for name, path in noises.items()
+    }
+    rows: list[Row] = [{"noise": "none"} | _metrics(clips, clean, at)]
+    for name in ("white", *sounds):
+        for drop_db in DROPS_DB:
+            drawn = (
+                sounds[name][random.integers(len(sounds[name]), size=len(clips))]
+                if name in sounds
+                else _white(clips, random)
+            )
+            windows = lower_snr(clips.windows, drawn, drop_db, options)
+            rows.append({"noise": f"{name}, SNR {drop_db} dB lower"} | _metrics(clips, scanned(model, windows), at))
+    windows = clips.windows + np.float32(GAUSSIAN) * _white(clips, random)
+    return [*rows, {"noise": f"Gaussian, {GAUSSIAN} of full scale"} | _metrics(clips, scanned(model, windows), at)]
+
+
+def held_out(folder: Path, model: Model) -> Examples:
+    """The clips that the model was not taught on: those that the same rule holds out again."""
+    options = model.spec.front_end
+    examples = gather((folder,), DataOptions(), options.rate_hz, options.window_samples).examples
+    return examples.where(split(examples, model.spec.training["recipe"]["validation_share"]).validating)
+
+
+def scanned(model: Model, windows: FloatArray) -> FloatArray:
+    """Log-odds of windows in the arithmetic of a scan."""
     scorer = Scorer(model, torch.device("cpu"), 32)
-    scores = scorer.score(
-        held_out.windows.ravel(), spec.grid(spec.front_end.window_samples / spec.front_end.rate_hz), len(held_out)
-    )
-    scanned = np.log(scores.scores[:, 0] / (1 - scores.scores[:, 0]))
-    rows: list[Row] = []
-    for name, logits in (("float32", exact), ("as in a scan", scanned)):
-        metrics = clip_metrics(held_out.labels, logits)
-        rows.append(
-            {
-                "arithmetic": name,
-                "held-out clips": metrics.n_clips,
-                "AUC": round(metrics.auc, 4),
-                "accuracy": round(metrics.accuracy, 4),
-                "average precision": round(metrics.average_precision, 4),
-            }
-        )
-    return rows
+    grid = model.spec.grid(model.spec.front_end.window_samples / model.spec.front_end.rate_hz)
+    scores = scorer.score(windows.ravel(), grid, len(windows)).scores[:, 0].clip(1e-7, 1 - 1e-7)
+    odds: FloatArray = np.log(scores / (1 - scores))
+    return odds
+
+
+def lower_snr(windows: FloatArray, noise: FloatArray, drop_db: float, options: FrontEndOptions) -> FloatArray:
+    """Add noise so that the background in the call band rises by ``drop_db``, and with it the SNR falls.
+
+    The background is the median over the frames of the power in the band, which a call of a second does not move much.
+    """
+    own, other = (_band_power(sound, options) for sound in (windows, noise))
+    gain = np.sqrt((10 ** (drop_db / 10) - 1) * np.median(own, axis=1) / other.mean(axis=1).clip(1e-20))
+    louder: FloatArray = (windows + gain[:, None] * noise).astype(np.float32)
+    return louder
+
+
+def _band_power(windows: FloatArray, options: FrontEndOptions) -> FloatArray:
+    """Power in the call band ``[n, n_frames]``."""
+    first, last = (round(edge_hz / options.bin_hz) - options.low_bin for edge_hz in BAND_HZ)
+    power = FrontEnd(options).power(torch.from_numpy(windows))
+    band: FloatArray = power[:, first:last].mean(dim=1).numpy()
+    return band
+
+
+def _white(clips: Examples, random: np.random.Generator) -> FloatArray:
+    return random.standard_normal(clips.windows.shape).astype(np.float32)
+
+
+def _even_odds(clips: Examples, logits: FloatArray) -> float:
+    """Log-odds at which clean clips, half of them calls, are as likely a call as not; scores are for the open sea."""
+    slope, offset = platt(clips.targets[:, 0] > 0, logits)
+    return -offset / slope
+
+
+def _metrics(clips: Examples, logits: FloatArray, even_odds: float) -> Row:
+    is_call = clips.targets[:, 0] > 0
+    return {
+        "held-out clips": len(clips),
+        "AUC": round(float(roc_auc_score(is_call, logits)), 4),
+        "accuracy": round(float(accuracy_score(is_call, logits > even_odds)), 4),
+        "average precision": round(float(average_precision_score(is_call, logits)), 4),
+    }

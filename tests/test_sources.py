@@ -265,8 +265,8 @@ def test_sound_that_cannot_be_read_is_in_no_window(tmp_path: Path) -> None:
 def test_only_the_sound_around_windows_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from whalescan.sound import reading
 
-    path = write_sound(tmp_path / "a.wav", noise(1200, rate_hz=8000), 8000)
-    annotate(path, call(700, 701))
+    path = write_sound(tmp_path / "a.wav", noise(320, rate_hz=8000), 8000)
+    annotate(path, call(200, 201))
     decoded = []
     original = reading._decode
 

@@ -27,6 +27,7 @@ def scan(
     batch_size: int = WorkOptions.batch_size,
     workers: int = 0,
     scheduler: str = "",
+    any_class: bool = False,
     restart: bool = False,
     quiet: bool = True,
 ) -> Survey:
@@ -46,6 +47,7 @@ def scan(
         batch_size: windows scored at a time.
         workers: chunks scored beside each other; 0 for one a core.
         scheduler: address or scheduler file of a Dask cluster; empty for this machine.
+        any_class: take a model that does not know upcalls, too.
         restart: score again what was scored before.
         quiet: no progress bar.
 
@@ -69,7 +71,7 @@ def scan(
                 tables=TableOptions(
                     None if threshold is None else float(threshold), timezone, time_format, os.fspath(raven_root)
                 ),
-                work=WorkOptions(device, batch_size, workers, scheduler, restart, quiet),
+                work=WorkOptions(device, batch_size, workers, scheduler, any_class, restart, quiet),
             )
         )
 

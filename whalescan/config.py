@@ -60,6 +60,7 @@ class WorkOptions:
         batch_size: windows scored at a time.
         workers: chunks scored beside each other on this machine; 0 for as many as suit it.
         scheduler: address or scheduler file of a Dask cluster; empty for this machine.
+        any_class: take a model that does not know upcalls, too.
         restart: use nothing of an earlier run.
         quiet: no progress bar and no summary.
         verbose: name each recording as it is finished.
@@ -69,6 +70,7 @@ class WorkOptions:
     batch_size: int = 32
     workers: int = 0
     scheduler: str = ""
+    any_class: bool = False
     restart: bool = False
     quiet: bool = False
     verbose: bool = False

@@ -8,7 +8,7 @@ channels:
 ``spectrogram``
     *Contrast*, the logarithm of that. *Contrast with lines*: the same over the median of the neighbouring bins, so that
     steady lines stand out again: what is left of a line where it stops is not a call, and only this channel shows why.
-    *Local contrast*: contrast over its neighbours in frequency, in which knocks and clicks, that fill all bins at once, fade.
+    *Local contrast*: contrast over its neighbours in frequency, in which knocks and clicks, that fill all bins, fade.
 ``complexity``
     *Order* (1 - H) and *C_SQ* of the band of 133 Hz around each cell: 64 time series of complexity each, one a band. And the
     *time series* of H, C_SQ, C_JSD and C_TV of the whole call band, each a stripe as high as a quarter of the picture.

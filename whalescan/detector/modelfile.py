@@ -46,6 +46,15 @@ def write_model(path: Path, detector: Detector, spec: ModelSpec) -> None:
             tensors[name], tensors[f"{name}.scale"] = _to_int8(values)
         else:
             tensors[name] = values.float()
+    _write(path, tensors, spec)
+
+
+def rewrite_model(path: Path, model: Model, spec: ModelSpec) -> None:
+    """Write the weights of a model, to the bit, under another description of the same network."""
+    _write(path, load(model.path.read_bytes()), spec)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], spec: ModelSpec) -> None:
     metadata = {"whalescan": json.dumps({"format": FORMAT, **dataclasses.asdict(spec)}, sort_keys=True)}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")

@@ -40,12 +40,12 @@ class FrontEndOptions:
     rate_hz: int = 2000
     window_samples: int = 4000
     fft_samples: int = 256
-    frame_hop_samples: int = 25
+    frame_hop_samples: int = 40
     low_bin: int = 2
     n_bins: int = 64
     floor: float = 0.05
     ceiling: float = 1000.0
-    features: str = "spectrogram"
+    features: str = "both"
 
     def __post_init__(self) -> None:
         if self.features not in FEATURES:
@@ -108,12 +108,12 @@ class Model:
 
 
 def find_model(name_or_path: str | Path | None = None) -> Model:
-    """Look at a model file: the default one, or the one at a path.
+    """Look at a model file: the default one (nothing, or ``default``), or the one at a path.
 
     Raises:
         ModelError: when the file is absent, is no whalescan model, or is damaged.
     """
-    path = Path(name_or_path) if name_or_path else DEFAULT_MODEL
+    path = DEFAULT_MODEL if name_or_path in (None, "", "default") else Path(str(name_or_path))
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -171,7 +171,8 @@ def parse_spec(path: Path, text: str | None) -> ModelSpec:
         fields = json.loads(text)
         if fields.pop("format") != FORMAT:
             raise ModelError(f"{path}: its format is not {FORMAT}; update whalescan")
-        fields["front_end"] = FrontEndOptions(**fields["front_end"])
+        # models of whalescan 0.1 do not name their features; there were no others
+        fields["front_end"] = FrontEndOptions(**{"features": "spectrogram", **fields["front_end"]})
         for name in ("classes", "thresholds"):
             fields[name] = tuple(fields[name])
         calibration = fields["calibration"]

@@ -17,7 +17,8 @@ class AugmentationOptions:
     """How strongly training examples are varied.
 
     Attributes:
-        sea_share: part of the windows that other recordings' sound is mixed into.
+        sea_share: part of the windows that other recordings' sound is mixed into. None by default: it makes a detector
+            readier to take faint fragments for calls (the model card has the figures).
         sea_snr_db: range of the trace's power over that sound's, both inside the trace's box.
         noise_share: part of the windows that gets white noise.
         noise_snr_db: the same for that.
@@ -27,10 +28,10 @@ class AugmentationOptions:
         mixup_alpha: parameter of mixup's Beta distribution (Zhang 2018).
     """
 
-    sea_share: float = 0.3
+    sea_share: float = 0.0
     sea_snr_db: tuple[float, float] = (3.0, 20.0)
-    noise_share: float = 0.35
-    noise_snr_db: tuple[float, float] = (-4.0, 20.0)
+    noise_share: float = 0.4
+    noise_snr_db: tuple[float, float] = (-6.0, 20.0)
     shift_s: float = 0.3
     shift_bins: int = 1
     mask_s: float = 0.2

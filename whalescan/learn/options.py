@@ -61,7 +61,7 @@ class TrainOptions:
 
     features: str = ""
     threshold: float | None = None
-    epochs: int = 9
+    epochs: int = 10
     frozen_epochs: int = 0
     patience: int = 0
     batch_size: int = 48

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from whalescan.detector.spec import ModelSpec
+from whalescan.detector.spec import Model, ModelSpec
 from whalescan.learn.options import TrainData, TrainOptions
 from whalescan.learn.sources import Gathered
 from whalescan.learn.validation import ClassMetrics, Validation
@@ -88,7 +88,9 @@ def beside(output: Path, suffix: str) -> Path:
     return output.with_name(output.name.removesuffix(".safetensors") + suffix)
 
 
-def provenance(data: TrainData, options: TrainOptions, gathered: Gathered, n_learning: int, n_sea: int) -> dict[str, Any]:
+def provenance(
+    data: TrainData, options: TrainOptions, gathered: Gathered, n_learning: int, n_sea: int, start: Model | None
+) -> dict[str, Any]:
     """What stands in the model file about how it came to be; names of folders, not where they lie."""
     return {
         "data": [root.name for root in data.roots],
@@ -97,7 +99,7 @@ def provenance(data: TrainData, options: TrainOptions, gathered: Gathered, n_lea
         "n_recordings": gathered.n_recordings,
         "without_calls": [Path(text).name for text in data.without_calls],
         "n_windows_without_calls": n_sea,
-        "started_from": Path(data.start_from).name if data.start_from else "random" if options.random_start else "ImageNet",
+        "started_from": start.name if start else "random" if options.random_start else "ImageNet",
         "recipe": asdict(options),
         "torch": torch.__version__,
     }

@@ -64,7 +64,7 @@ def train(data: TrainData, output: Path, options: TrainOptions | None = None, wo
         classes=gathered.classes,
         thresholds=spec.thresholds[:1] * len(gathered.classes),
         calibration=spec.calibration if spec.classes == gathered.classes else ((1.0, 0.0),) * len(gathered.classes),
-        training=records.provenance(data, options, gathered, len(course.lessons.windows), len(sea)),
+        training=records.provenance(data, options, gathered, len(course.lessons.windows), len(sea), start),
     )
     trained = course.run(taught)
     checkpoint_path(output).unlink(missing_ok=True)

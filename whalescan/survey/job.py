@@ -8,8 +8,8 @@ from pathlib import Path
 from whalescan._version import __version__
 from whalescan.calls.detections import DetectionRule
 from whalescan.config import ScoreOptions, TableOptions, WorkOptions
-from whalescan.core import WindowGrid
-from whalescan.detector.spec import Model, find_model
+from whalescan.core import ModelError, WindowGrid
+from whalescan.detector.spec import UPCALL, Model, find_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,5 +49,8 @@ def method(job: Job) -> Method:
         UsageError, ModelError: where the options or the model cannot be used.
     """
     model = find_model(job.scores.model)
+    if UPCALL not in model.spec.classes and not job.work.any_class:
+        known = ", ".join(model.spec.classes)
+        raise ModelError(f"{model.path}: knows {known}, not {UPCALL}; say --any-class if that is what you look for")
     threshold = model.spec.thresholds[0] if job.tables.threshold is None else job.tables.threshold
     return Method(model, model.spec.grid(job.scores.hop_s), DetectionRule(threshold=threshold))

@@ -1,0 +1,113 @@
+"""``run`` and ``detect``: recordings to tables."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from whalescan.cli.door import main, read_config, together
+from whalescan.config import ScoreOptions, TableOptions, WorkOptions
+from whalescan.core import UsageError
+
+if TYPE_CHECKING:
+    from whalescan.survey.outputs import Survey
+
+_score_options = together(
+    click.option("--model", help="A model file. Default: the one inside the package."),
+    click.option("--hop", type=float, default=ScoreOptions.hop_s, show_default=True, help="Seconds between windows."),
+    click.option("--channel", default=ScoreOptions.channel, show_default=True, help="Which channel: 1, 2, ... or all."),
+)
+_table_options = together(
+    click.option("--threshold", type=float, help="Score at which a detection opens. Default: the model's."),
+    click.option("--timezone", default="", help="Zone of the clocks in file names that state none: UTC, UTC-5, a name."),
+    click.option("--time-format", default="", help="strptime format of the times in file names."),
+    click.option("--raven-root", default="", help="Folder of the recordings as the reviewer's computer sees it."),
+)
+_work_options = together(
+    click.option("--device", default=WorkOptions.device, show_default=True, help="auto, cpu, cuda or cuda:N."),
+    click.option("--batch-size", type=int, default=WorkOptions.batch_size, show_default=True, help="Windows at a time."),
+    click.option("--workers", type=int, default=0, help="Chunks scored beside each other. Default: one a core."),
+    click.option("--scheduler", default="", help="A Dask cluster: its address or scheduler file. Default: this machine."),
+    click.option("--any-class", is_flag=True, help="Take a model that does not know upcalls, too."),
+    click.option("--restart", is_flag=True, help="Use nothing of an earlier run in OUT."),
+    click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary."),
+    click.option("--verbose", "-v", is_flag=True, help="Name each recording as it is finished."),
+)
+
+
+@main.command()
+@click.argument("recordings", nargs=-1)
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the results.")
+@_score_options
+@_table_options
+@_work_options
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    callback=read_config,
+    is_eager=True,
+    expose_value=False,
+    help="Options from a TOML file, or from a run.json.",
+)
+def run(
+    recordings: tuple[str, ...],
+    output: Path | None,
+    model: str | None,
+    hop: float,
+    channel: str,
+    threshold: float | None,
+    timezone: str,
+    time_format: str,
+    raven_root: str,
+    device: str,
+    batch_size: int,
+    workers: int,
+    scheduler: str,
+    any_class: bool,
+    restart: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Score RECORDINGS (folders, files or patterns) and write every table.
+
+    A run that was interrupted goes on when the same command is given again.
+    """
+    from whalescan.survey.job import Job
+    from whalescan.survey.run import run as run_job
+
+    if output is None:
+        raise UsageError("say where the results go: --output FOLDER")
+    survey = run_job(
+        Job(
+            inputs=recordings,
+            output=output,
+            scores=ScoreOptions(model or "", hop, str(channel)),
+            tables=TableOptions(threshold, timezone or "", time_format or "", raven_root or ""),
+            work=WorkOptions(device, batch_size, workers, scheduler or "", any_class, restart, quiet, verbose),
+        )
+    )
+    _report(survey, output, quiet)
+
+
+def _report(survey: Survey, output: Path, quiet: bool) -> None:
+    """Say what came of it, and exit as the contract has it."""
+    from whalescan.survey.summary import problems, summary
+
+    if not quiet:
+        click.echo(summary(survey, output))
+    for line in problems(survey):
+        click.echo(line, err=True)
+    sys.exit(survey.exit_code)
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--threshold", type=float, help="Score at which a detection opens. Default: the one used last.")
+def detect(out: Path, threshold: float | None) -> None:
+    """Find calls anew in the scores that a run left in OUT; needs neither sound nor model."""
+    from whalescan.survey.run import detect as detect_again
+
+    _report(detect_again(out, threshold), out, quiet=False)

@@ -1,0 +1,115 @@
+"""``train`` and ``model``: what models are, and how they come to be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from whalescan.cli.door import main
+from whalescan.core import UsageError
+from whalescan.detector.spec import FEATURES
+
+_T = TypeVar("_T")
+
+
+@main.command()
+@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="The model file to write.")
+@click.option("--from", "start_from", help="A model to go on from, or 'default'. Else training starts from ImageNet.")
+@click.option("--weights", type=click.Path(path_type=Path), help="ImageNet weights. Default: timm fetches its own.")
+@click.option("--without-calls", multiple=True, help="Recordings in which nothing is a call; may be given several times.")
+@click.option("--class", "classes", multiple=True, help="A class to learn. Default: every label that occurs.")
+@click.option("--rename", multiple=True, metavar="LABEL=CLASS", help="A label in the tables, and what it stands for.")
+@click.option("--uncertain", multiple=True, help="A label that is neither call nor not. Always: maybe, possible, ...?")
+@click.option("--features", type=click.Choice(FEATURES), help="What pictures are made of.")
+@click.option("--validation", multiple=True, help="A recording or day to hold out. Default: a share of all, by hash.")
+@click.option("--validation-share", type=float, help="Part of the examples that is held out.")
+@click.option("--epochs", type=int, help="Passes over the examples, at most.")
+@click.option("--frozen-epochs", type=int, help="The first of them, in which only the head learns.")
+@click.option("--patience", type=int, help="Epochs without a better one after which training stops; 0 for never.")
+@click.option("--batch-size", type=int, help="Examples a step.")
+@click.option("--learning-rate", type=float, help="The highest rate of the schedule.")
+@click.option("--seed", type=int, help="Of everything that is drawn.")
+@click.option("--threshold", type=float, help="The score that opens a detection. Default: 0.5, or as in --from.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--restart", is_flag=True, help="Start anew, whatever a training that was killed left.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
+def train(
+    data: tuple[Path, ...],
+    output: Path,
+    start_from: str | None,
+    weights: Path | None,
+    without_calls: tuple[str, ...],
+    classes: tuple[str, ...],
+    rename: tuple[str, ...],
+    uncertain: tuple[str, ...],
+    features: str | None,
+    validation: tuple[str, ...],
+    validation_share: float | None,
+    epochs: int | None,
+    frozen_epochs: int | None,
+    patience: int | None,
+    batch_size: int | None,
+    learning_rate: float | None,
+    seed: int | None,
+    threshold: float | None,
+    device: str,
+    restart: bool,
+    quiet: bool,
+) -> None:
+    """Teach a network on DATA: recordings with Raven tables, clips in the Kaggle layout, or several of them.
+
+    A training that was killed goes on when the same command is given again.
+    """
+    from whalescan.learn.options import FINE_TUNING, TrainData, TrainOptions, TrainWork
+    from whalescan.learn.sources import DataOptions
+    from whalescan.learn.training import train as train_model
+
+    options = FINE_TUNING if start_from else TrainOptions()
+    options = replace(
+        options,
+        features=features or options.features,
+        threshold=threshold,
+        epochs=_given(epochs, options.epochs),
+        frozen_epochs=_given(frozen_epochs, options.frozen_epochs),
+        patience=_given(patience, options.patience),
+        batch_size=_given(batch_size, options.batch_size),
+        learning_rate=_given(learning_rate, options.learning_rate),
+        validation_share=_given(validation_share, options.validation_share),
+        seed=_given(seed, options.seed),
+    )
+    selection = DataOptions(classes, _pairs(rename), uncertain, seed=options.seed)
+    trained = train_model(
+        TrainData(data, without_calls, weights, start_from, validation, selection),
+        output,
+        options,
+        TrainWork(device, restart, quiet, lambda line: click.echo(line, err=True)),
+    )
+    click.echo(f"{output}: {trained.kept}")
+
+
+def _given(value: _T | None, default: _T) -> _T:
+    return default if value is None else value
+
+
+def _pairs(renamed: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for text in renamed:
+        label, sign, name = text.partition("=")
+        if not sign or not name:
+            raise UsageError(f"--rename {text!r} is none; write LABEL=CLASS, such as 'upcall=NARW upcall'")
+        pairs.append((label, name))
+    return tuple(pairs)
+
+
+@main.command()
+@click.argument("model", required=False)
+def model(model: str | None) -> None:
+    """Say what a MODEL is: network, front end, classes, training, metrics, hash. Default: the one inside the package."""
+    from whalescan.detector.spec import describe, find_model
+
+    click.echo(describe(find_model(model)))
