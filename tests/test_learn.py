@@ -197,7 +197,7 @@ def test_metrics_of_a_perfect_and_of_a_reversed_detector() -> None:
     assert [*perfect.classes] == ["a"], "b is never absent"
     measured = perfect.classes["a"]
     assert (measured.auc, measured.accuracy, measured.n_calls) == (1, 1, 2)
-    assert perfect.calibration[1] == (1, 0)
+    assert perfect.calibration[1] == (1.0, 0.0)
     reversed_ = validate(targets, -logits, ("a", "b"))
     assert reversed_ is not None
     assert reversed_.auc == 0

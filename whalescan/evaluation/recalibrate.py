@@ -26,8 +26,6 @@ from whalescan.evaluation.measures import PER_HOUR
 
 _FEWEST = 10
 """Hits, and false alarms, without which two numbers cannot be fitted."""
-_TAIL_SHARE = 0.25
-"""The part of the false alarms, the surest, whose fall-off is fitted."""
 _CERTAIN = 1e-6
 
 
@@ -133,8 +131,8 @@ def _log_odds(scores: Sequence[float]) -> npt.NDArray[np.float64]:
 def _tail_level(false: npt.NDArray[np.float64], per_hour: float, hours: float) -> float:
     """Log-odds above which ``per_hour`` false alarms are expected."""
     descending = np.sort(false)[::-1]
-    n = max(_FEWEST, round(_TAIL_SHARE * len(false)))
-    n = min(n, len(descending) - 1)
+    # the tail begins where it holds twice what is wanted, but not so high that too few lie in it
+    n = min(max(_FEWEST, round(2 * per_hour * hours)), len(descending) - 1)
     start = descending[n]
     mean_excess = float(np.mean(descending[:n] - start))
     return float(start + mean_excess * math.log(max(n / (per_hour * hours), 1.0)))
