@@ -1,4 +1,4 @@
-"""``python -m benchmarks speed|memory|clips|hops|false-alarms [FOLDER]``: measure, and print a table."""
+"""``python -m benchmarks speed|memory|clips|noise|hops|false-alarms|ablations``: measure, and print a table."""
 
 from __future__ import annotations
 
@@ -6,32 +6,55 @@ from pathlib import Path
 
 import click
 
-from benchmarks import clips, false_alarms, hops, memory, speed
-from benchmarks.table import markdown, write_json
+from benchmarks import ablations, clips, false_alarms, hops, memory, speed
+from benchmarks.table import Row, markdown, write_json
 
-_OF_THE_MACHINE = {"speed": speed.measure, "memory": memory.measure}
-_OF_A_FOLDER = {"clips": clips.measure, "hops": hops.measure, "false-alarms": false_alarms.measure}
+_folder = click.argument("folder", type=click.Path(exists=True, path_type=Path))
 
 
-@click.command()
-@click.argument("what", type=click.Choice([*_OF_THE_MACHINE, *_OF_A_FOLDER]))
-@click.argument("folder", required=False, type=click.Path(exists=True, path_type=Path))
+@click.group()
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the rows there too.")
-def main(what: str, folder: Path | None, json_path: Path | None) -> None:
-    """Measure one thing on this machine.
+def main(json_path: Path | None) -> None:
+    """Measure one thing on this machine, with the default model."""
 
-    Clips needs a FOLDER in the layout of the Kaggle whale challenge, hops one of annotated recordings, false-alarms one of
-    recordings that hold no calls.
-    """
-    if what in _OF_THE_MACHINE:
-        rows = _OF_THE_MACHINE[what]()
-    elif folder is not None:
-        rows = _OF_A_FOLDER[what](folder)
-    else:
-        raise click.UsageError(f"{what} needs a FOLDER")
+
+@main.result_callback()
+def _print(rows: list[Row], json_path: Path | None) -> None:
     click.echo(markdown(rows))
     if json_path:
         write_json(json_path, rows)
+
+
+main.command("speed", help="Audio a second, against the plain way, and what Dask costs.")(speed.measure)
+main.command("memory", help="Peak memory of short and long recordings.")(memory.measure)
+main.command("clips", help="Held-out clips of FOLDER, as trained and as scanned.")(_folder(clips.measure))
+main.command("false-alarms", help="Detections an hour in FOLDER, where nothing is a call.")(_folder(false_alarms.measure))
+
+
+@main.command("noise")
+@_folder
+@click.option("--ships", required=True, help="Recordings of ships.")
+@click.option("--humpback", required=True, help="Recordings of humpback song.")
+def _noise(folder: Path, ships: str, humpback: str) -> list[Row]:
+    """Held-out clips of FOLDER under noise."""
+    return clips.in_noise(folder, {"ships": ships, "humpback song": humpback})
+
+
+@main.command("hops")
+@_folder
+@click.option("--aside", multiple=True, type=click.Path(path_type=Path), help="Selections that count neither way.")
+def _hops(folder: Path, aside: tuple[Path, ...]) -> list[Row]:
+    """Annotated recordings in FOLDER, at several hops."""
+    return hops.measure(folder, aside)
+
+
+@main.command("ablations")
+@_folder
+@click.option("--weights", required=True, type=click.Path(path_type=Path), help="ImageNet weights.")
+@click.option("--without-calls", multiple=True, help="Recordings in which nothing is a call.")
+def _ablations(folder: Path, weights: Path, without_calls: tuple[str, ...]) -> list[Row]:
+    """Short trainings on the clips of FOLDER, with one part of the recipe changed at a time; hours on two cores."""
+    return ablations.measure(folder, weights, without_calls)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def measure(folder: Path) -> list[Row]:
     return [{"arithmetic": name} | _metrics(clips, logits, _even_odds(clips, logits)) for name, logits in ways.items()]
 
 
-def in_noise(folder: Path, noises: dict[str, Path]) -> list[Row]:
+def in_noise(folder: Path, noises: dict[str, str]) -> list[Row]:
     """Rows for clips under noise that lowers their SNR in the call band, and under the predecessor's."""
     model = load_model()
     clips = held_out(folder, model)
@@ -45,7 +45,7 @@ def in_noise(folder: Path, noises: dict[str, Path]) -> list[Row]:
     random = np.random.default_rng(1)
     options = model.spec.front_end
     sounds = {
-        name: read_without_calls((str(path),), options.rate_hz, options.window_samples, options.rate_hz // 2).windows
+        name: read_without_calls((path,), options.rate_hz, options.window_samples, options.rate_hz // 2).windows
         for name, path in noises.items()
     }
     rows: list[Row] = [{"noise": "none"} | _metrics(clips, clean, at)]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from whalescan.detector.frontend import FrontEnd
 from whalescan.detector.modelfile import load_detector, write_model
 from whalescan.detector.network import Detector, prepare_for_scanning, start_from_imagenet
 from whalescan.detector.scoring import Scorer, choose_device
-from whalescan.detector.spec import FrontEndOptions, ModelSpec, describe, find_model
+from whalescan.detector.spec import FEATURES, FORMAT, FrontEndOptions, ModelSpec, describe, find_model, parse_spec
 from whalescan.learn.simulation import upcall
 
 OPTIONS = FrontEndOptions()
@@ -44,19 +46,44 @@ def window_with(sound: np.ndarray, at_s: float, level: float = 1.0) -> FloatArra
 # ---------------------------------------------------------------------------------------------- front end
 
 
-@given(gain=st.floats(1e-3, 1e3))
+@given(gain=st.floats(1e-3, 1e3), features=st.sampled_from(FEATURES))
 @settings(max_examples=20, deadline=None)
-def test_gain_does_not_show_in_a_picture(gain: float) -> None:
+def test_gain_does_not_show_in_a_picture(gain: float, features: str) -> None:
     window = torch.from_numpy(window_with(np.sin(np.arange(1000)), 0.5))[None]
-    frontend = FrontEnd(OPTIONS)
+    frontend = FrontEnd(FrontEndOptions(features=features))
     torch.testing.assert_close(frontend(window * gain), frontend(window), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("fill", [0.0, 0.5, 1e-20])
-def test_silence_gives_a_finite_picture(fill: float) -> None:
-    picture = FrontEnd(OPTIONS)(torch.full((2, 4000), fill))
-    assert picture.shape == (2, 3, OPTIONS.n_bins, OPTIONS.n_frames)
+@pytest.mark.parametrize("features", FEATURES)
+def test_silence_gives_a_finite_picture(features: str, fill: float) -> None:
+    options = FrontEndOptions(features=features)
+    picture = FrontEnd(options)(torch.full((2, 4000), fill))
+    assert picture.shape == (2, 3, options.n_bins, options.n_frames)
     assert picture.isfinite().all()
+
+
+def test_features_that_are_none() -> None:
+    with pytest.raises(UsageError, match="spectrogram, complexity, both"):
+        FrontEndOptions(features="wavelets")
+
+
+@pytest.mark.parametrize("middle", [0, 3, 20, 63])
+def test_complexity_of_bands_is_that_of_each_band(middle: int) -> None:
+    power = torch.from_numpy(np.random.default_rng(4).exponential(size=(3, 64, 12)) ** 2).float()
+    bands = complexity.of_bands(power, n_bins=17, n_frames=1)
+    one = complexity.complexity(power[:, max(middle - 8, 0) : middle + 9])
+    torch.testing.assert_close(bands.order[:, middle], 1 - one[:, 0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(bands.squared[:, middle], one[:, 1], atol=1e-5, rtol=0)
+
+
+def test_order_shows_where_the_call_is() -> None:
+    call, low_hz, high_hz = upcall(2000, np.random.default_rng(2))
+    frontend = FrontEnd(OPTIONS)
+    cells = frontend.contrast(torch.from_numpy(window_with(call, 0.5))[None]).cells
+    order = complexity.of_bands(cells, 17, 7).order[0]
+    inside = slice(round(low_hz / OPTIONS.bin_hz) - OPTIONS.low_bin, round(high_hz / OPTIONS.bin_hz) - OPTIONS.low_bin)
+    assert order[inside].max() > 3 * order[-10:].max()
 
 
 def test_a_steady_line_fades_and_a_call_stays() -> None:
@@ -246,3 +273,10 @@ def test_a_gpu_gives_the_same_scores_within_a_hundredth(random_model: Path, scor
     grid = scorer.spec.grid(0.5)
     on_gpu = Scorer(find_model(random_model), torch.device("cuda"), 4).score(noise, grid, 17)
     np.testing.assert_allclose(on_gpu.scores, scorer.score(noise, grid, 17).scores, atol=0.01)
+
+
+def test_models_of_the_first_version_are_understood() -> None:
+    old = dataclasses.asdict(ModelSpec()) | {"format": FORMAT, "calibration": [0.9, 0.1], "front_end": {"low_bin": 3}}
+    spec = parse_spec(Path("old.safetensors"), json.dumps(old))
+    assert (spec.front_end.features, spec.front_end.low_bin) == ("spectrogram", 3)
+    assert spec.calibration == ((0.9, 0.1),)

@@ -15,10 +15,11 @@ import soundfile
 
 import whalescan
 from tests.conftest import recording_of, write_sound
-from whalescan import OutputError, Status, Survey, UsageError
+from whalescan import ModelError, OutputError, Status, Survey, UsageError, load_model
 from whalescan.config import ScoreOptions, WorkOptions
+from whalescan.detector.modelfile import rewrite_model
 from whalescan.survey import engine, plan
-from whalescan.survey.job import Job
+from whalescan.survey.job import Job, method
 from whalescan.survey.run import detect, run
 from whalescan.tables.files import write_whole
 
@@ -366,6 +367,16 @@ def test_chunks_share_every_sample_and_whole_batches(sea: Path) -> None:
     assert (chunks[0].own_samples(grid)[0], chunks[-1].own_samples(grid)[1]) == (0, 1_234_567)
     assert all(c.n_windows % 32 == 0 for c in chunks[:-1])
     assert sum(c.n_windows for c in chunks) == grid.n_windows(1_234_567)
+
+
+def test_a_model_of_other_calls_is_refused_unless_it_is_wanted(tmp_path: Path) -> None:
+    model = load_model()
+    path = tmp_path / "moans.safetensors"
+    rewrite_model(path, model, replace(model.spec, classes=("moan",)))
+    job = Job(("nowhere",), tmp_path, ScoreOptions(str(path)))
+    with pytest.raises(ModelError, match="knows moan, not NARW upcall; say --any-class"):
+        method(job)
+    assert method(replace(job, work=WorkOptions(any_class=True))).model.spec.classes == ("moan",)
 
 
 def test_a_job_is_what_the_user_said(tmp_path: Path) -> None:
