@@ -1,4 +1,4 @@
-"""``python -m benchmarks speed|memory|clips|noise|hops|false-alarms|ablations``: measure, and print a table."""
+"""``python -m benchmarks speed|memory|clips|noise|hops|false-alarms|failures|ablations``: measure, and print a table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import ablations, clips, false_alarms, hops, memory, speed
+from benchmarks import ablations, clips, failures, false_alarms, hops, memory, speed
 from benchmarks.table import Row, markdown, write_json
 
 _folder = click.argument("folder", type=click.Path(exists=True, path_type=Path))
@@ -46,6 +46,15 @@ def _noise(folder: Path, ships: str, humpback: str) -> list[Row]:
 def _hops(folder: Path, aside: tuple[Path, ...]) -> list[Row]:
     """Annotated recordings in FOLDER, at several hops."""
     return hops.measure(folder, aside)
+
+
+@main.command("failures")
+@_folder
+@click.option("--aside", multiple=True, type=click.Path(path_type=Path), help="Selections that count neither way.")
+@click.option("--picture", required=True, type=click.Path(path_type=Path), help="The PNG to draw.")
+def _failures(folder: Path, aside: tuple[Path, ...], picture: Path) -> list[Row]:
+    """What is wrong in annotated recordings in FOLDER, in a picture."""
+    return failures.measure(folder, aside, picture)
 
 
 @main.command("ablations")

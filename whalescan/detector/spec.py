@@ -16,7 +16,12 @@ FORMAT = "whalescan-model/1"
 UPCALL = "NARW upcall"
 ARCHITECTURE = "legacy_xception"
 DEFAULT_MODEL = Path(__file__).parents[1] / "models" / "narw-xception-1.safetensors"
-FEATURES = ("spectrogram", "complexity", "both")
+_FEATURES_TEXT = {
+    "spectrogram": "spectrogram (power over each bin's median, logarithmic, in three contrasts)",
+    "complexity": "complexity (order and C_SQ of bands, time series of H, C_SQ, C_JSD, C_TV)",
+    "both": "both: spectrogram (power over each bin's median, logarithmic, with and without lines), order of bands (1 - H)",
+}
+FEATURES = tuple(_FEATURES_TEXT)
 _LONGEST_HEADER = 100_000_000
 """The limit that the safetensors format itself sets."""
 
@@ -138,7 +143,8 @@ def describe(model: Model) -> str:
         f"window        {front_end.window_samples / front_end.rate_hz:g} s at {front_end.rate_hz} Hz",
         f"picture       {front_end.n_bins} bins x {front_end.n_frames} frames, {low_hz:.0f} to {top_hz:.0f} Hz; frames of "
         f"{1000 * front_end.fft_samples / front_end.rate_hz:g} ms every "
-        f"{1000 * front_end.frame_hop_samples / front_end.rate_hz:g} ms; power over each bin's median, logarithmic",
+        f"{1000 * front_end.frame_hop_samples / front_end.rate_hz:g} ms",
+        f"features      {_FEATURES_TEXT[front_end.features]}",
         f"licence       {spec.licence}",
         f"written by    whalescan {spec.whalescan_version}",
         f"training      {json.dumps(spec.training, indent=2)}",
