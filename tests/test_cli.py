@@ -23,7 +23,7 @@ def wav(sea: Path) -> Path:
 
 def test_run_detect_and_run_again_from_run_json(wav: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    result = call("run", wav, "-o", out, "--hop", 1)
+    result = call("run", wav, "-o", out, "--hop", 1, "--threshold", 0.99)
     assert result.exit_code == 0, result.output
     assert "1 recording" in result.stdout
     assert "deployment.whalescan.sound.selections.txt" in result.stdout

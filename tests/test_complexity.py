@@ -332,8 +332,8 @@ def test_order_appears_where_a_sound_is_heard_and_nowhere_else(
     sound: Doubles, measure: Callable[[Doubles], Doubles], reach_frames: int
 ) -> None:
     windows, during, away = frames_with(sound, reach_frames)
-    assert during.sum() > 10
-    assert away.sum() > 60
+    assert during.mean() > 0.08
+    assert away.mean() > 0.3
     h, *complexities = measure(windows).swapaxes(0, 1)
     assert h[:, during].max() < h[:, away].min()
     for c in complexities:

@@ -200,7 +200,7 @@ def test_the_default_model_hears_a_plain_call() -> None:
 
 def test_the_default_model_says_what_it_is() -> None:
     text = describe(load_model())
-    for words in ("legacy_xception", "NARW upcall", "sha256", "held-out clips", "2 s at 2000 Hz"):
+    for words in ("legacy_xception", "NARW upcall", "sha256", "held-out examples", "2 s at 2000 Hz"):
         assert words in text
 
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 import whalescan
 from tests.conftest import recording_of, write_sound
-from whalescan import Recording, TableError, UsageError, read_selections
+from whalescan import Recording, TableError, UsageError, load_model, read_selections
 from whalescan.cli import main
 from whalescan.core import WindowGrid
 from whalescan.detector.spec import DEFAULT_MODEL
@@ -129,7 +129,7 @@ def test_a_silent_detector(tmp_path: Path, wavs: Path) -> None:
         (TruthOptions(), 3, 2),  # call, Call, song; call? and Maybe count neither way
         (TruthOptions(labels=("CALL",)), 2, 2),
         (TruthOptions(labels=("call", "call?")), 3, 1),
-        (TruthOptions(uncertain=("song",)), 4, 1),
+        (TruthOptions(uncertain=("song",)), 2, 3),
     ],
 )
 def test_which_labels_are_calls(
@@ -333,7 +333,12 @@ def test_a_model_on_clips(labelled: Path, tmp_path: Path) -> None:
     document = json.loads((tmp_path / "evaluation.json").read_text())
     assert (document["n_clips"], document["n_calls"]) == (12, 6)
     assert document["measures"]["AUC"]["value"] == 1, "loud calls in white noise"
-    assert {"accuracy at 0.5", "accuracy at 0.7", "Brier score", "average precision"} <= document["measures"].keys()
+    assert {
+        "accuracy at 0.5",
+        f"accuracy at {load_model().spec.thresholds[0]:g}",
+        "Brier score",
+        "average precision",
+    } <= document["measures"].keys()
     assert "cannot be read: train12.aiff" in result.stdout
     assert len(pd.read_csv(tmp_path / "clips.csv")) == 12
     assert (tmp_path / "receiver_operating.png").is_file()

@@ -12,23 +12,24 @@ import torch
 from safetensors.torch import save_file
 
 from whalescan import ModelError, UsageError, load_model
-from whalescan.core import FloatArray
+from whalescan.core import Annotation, FloatArray
 from whalescan.detector.frontend import FrontEnd
-from whalescan.detector.modelfile import load_detector
+from whalescan.detector.modelfile import load_detector, write_model
 from whalescan.detector.network import Detector
 from whalescan.detector.spec import UPCALL, FrontEndOptions
-from whalescan.learn import augmentation, training
+from whalescan.learn import augmentation, beginnings, training
 from whalescan.learn.augmentation import AugmentationOptions
 from whalescan.learn.checkpoint import checkpoint_path, read_checkpoint
 from whalescan.learn.learner import Learner, Lessons, traces
 from whalescan.learn.options import FINE_TUNING, TrainData, TrainOptions, TrainWork
 from whalescan.learn.records import Epoch, best
 from whalescan.learn.simulation import upcall
-from whalescan.learn.sources import DataOptions
+from whalescan.learn.sources import DataOptions, gather
 from whalescan.learn.training import train
-from whalescan.learn.validation import ClassMetrics, Validation, validate
+from whalescan.learn.validation import ClassMetrics, Validation, logits_of, validate
+from whalescan.tables.raven import annotation_bytes
 
-SMALL = TrainOptions(epochs=1, batch_size=8, average_steps=1, validation_share=0.3)
+SMALL = TrainOptions(epochs=1, batch_size=8, least_batches=2, average_steps=1, validation_share=0.3)
 CPU = torch.device("cpu")
 
 
@@ -113,26 +114,87 @@ def test_what_lies_beside_a_model(taught: Path) -> None:
 
 def test_going_on_from_a_model_moves_the_head_first(clips: Path, taught: Path, tmp_path: Path) -> None:
     output = tmp_path / "own.safetensors"
-    options = replace(FINE_TUNING, epochs=1, frozen_epochs=1, average_steps=1)
+    options = replace(FINE_TUNING, epochs=1, frozen_epochs=1, average_steps=1, least_batches=3)
     said: list[str] = []
     train(TrainData((clips,), start_from=str(taught)), output, options, TrainWork(quiet=True, say=said.append))
     before, after = (load_detector(load_model(path)).network.state_dict() for path in (taught, output))
     moved = {name for name in before if not torch.allclose(before[name], after[name], atol=1e-6)}
     assert moved
     assert moved <= {"fc.weight", "fc.bias"}, "neither the body's weights nor its statistics"
-    assert load_model(output).spec.training["started_from"] == taught.name
+    assert load_model(output).spec.training["started_from"] == taught.stem
     assert "starting from model" in said
+    assert load_model(output).spec.calibration == load_model(taught).spec.calibration, (
+        "made for the sea, not for a few clips"
+    )
 
 
 def test_going_on_with_other_classes_is_said(sea: Path, taught: Path, tmp_path: Path) -> None:
     said: list[str] = []
     data = TrainData((sea,), start_from=str(taught), selection=DataOptions(renamed=(("NARW upcall", "moan"),)))
-    options = replace(FINE_TUNING, epochs=1)
+    options = replace(FINE_TUNING, epochs=1, least_batches=3)
     trained = train(data, tmp_path / "moan.safetensors", options, TrainWork(quiet=True, say=said.append))
     assert load_model(tmp_path / "moan.safetensors").spec.classes == ("moan",)
     assert any(f"knows {UPCALL}; the head for moan is new" in line for line in said)
     assert trained.kept.validation is None, "three recordings of one day are one group, and nothing can be held out"
     assert not json.loads((tmp_path / "moan.metrics.json").read_text())["validated"]
+
+
+def test_what_is_known_of_a_class_is_kept_by_its_name(taught: Path, tmp_path: Path) -> None:
+    model = load_model(taught)
+    two = replace(model.spec, classes=("b", "a"), thresholds=(0.3, 0.7), calibration=((2.0, 1.0), (3.0, 2.0)))
+    torch.manual_seed(2)
+    path = tmp_path / "two.safetensors"
+    write_model(path, Detector(two.architecture, two.front_end, 2), two)
+    start = load_model(path)
+    state = beginnings.weights(start, None, SMALL)
+    spec = beginnings.spec(start, two.front_end, ("a", "b", "new"), SMALL)
+    assert (spec.thresholds, spec.calibration) == ((0.7, 0.3, 0.5), ((3.0, 2.0), (2.0, 1.0), (1.0, 0.0)))
+    head = beginnings.detector(spec, start, state).network.state_dict()["fc.weight"]
+    torch.testing.assert_close(head[:2], state["fc.weight"][[1, 0]], atol=0, rtol=0)
+
+
+def test_a_few_calls_of_a_new_kind_are_learnt_in_a_minute(taught: Path, tmp_path: Path) -> None:
+    """Three moans: many passes, an average that is not mostly the start, and no crash of the schedule."""
+    random = np.random.default_rng(5)
+    sound = 0.02 * random.standard_normal(2000 * 60)
+    calls = []
+    for at_s in (10, 25, 40):
+        tone = np.sin(2 * np.pi * 300 * np.arange(2000) / 2000) * np.hanning(2000)
+        sound[at_s * 2000 : (at_s + 1) * 2000] += 0.3 * tone
+        calls.append(Annotation(at_s, at_s + 1, 250, 350, "moan"))
+    folder = tmp_path / "own"
+    folder.mkdir()
+    soundfile.write(folder / "a.wav", sound, 2000)
+    (folder / "a.selections.txt").write_bytes(annotation_bytes(calls))
+    output = tmp_path / "moan.safetensors"
+    options = replace(FINE_TUNING, epochs=5, learning_rate=1e-3)
+    train(TrainData((folder,), start_from=str(taught)), output, options, TrainWork(quiet=True))
+    examples = gather((folder,), DataOptions(), 2000, 4000, quiet=True).examples
+    logits = logits_of(load_detector(load_model(output)), examples.windows, CPU)[:, 0]
+    assert logits[examples.holds_call].min() > logits[~examples.holds_call].max()
+
+
+def test_the_hardest_windows_without_calls_are_drawn(clips: Path, imagenet: Path, sea: Path, tmp_path: Path) -> None:
+    data = TrainData((clips,), (str(sea),), imagenet)
+    plain, hard = tmp_path / "plain.safetensors", tmp_path / "hard.safetensors"
+    for path, share in ((plain, 0.0), (hard, 1.0)):
+        train(data, path, replace(TWO_EPOCHS, hard_share=share), TrainWork(quiet=True))
+    losses = [json.loads(path.with_suffix(".metrics.json").read_text())["epochs"] for path in (plain, hard)]
+    assert losses[0][0]["loss"] == losses[1][0]["loss"], "nobody has looked before the first epoch"
+    assert losses[0][1]["loss"] != losses[1][1]["loss"]
+
+
+def test_a_side_that_lacks_a_class_stops_training(clips: Path, tmp_path: Path) -> None:
+    calls = tuple(f"train{i}.aiff" for i in range(1, 40, 2))
+    with pytest.raises(UsageError, match="nothing is left to learn NARW upcall from"):
+        train(TrainData((clips,), start_from="default", validation=calls), tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("name", ["model.pt", "folder.safetensors"])
+def test_an_output_that_is_no_model_is_refused_at_once(clips: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder.safetensors").mkdir()
+    with pytest.raises(UsageError, match=r"ends in \.safetensors"):
+        train(TrainData((clips,)), tmp_path / name)
 
 
 def test_a_model_keeps_its_own_pictures(clips: Path, taught: Path, tmp_path: Path) -> None:
@@ -162,11 +224,11 @@ def test_training_stops_when_it_no_longer_helps(
     assert (len(trained.epochs), trained.kept.number) == (4, 2)
 
 
-def test_the_best_epoch_is_the_first_of_equals() -> None:
-    def epoch(number: int, auc: float) -> Epoch:
-        return Epoch(number, 0.1, Validation(0.5, {UPCALL: ClassMetrics(auc, 0.5, 0.5, 10, 5)}, ((1.0, 0.0),)))
+def test_the_best_epoch_is_the_surest_of_equals() -> None:
+    def epoch(number: int, auc: float, loss: float) -> Epoch:
+        return Epoch(number, 0.1, Validation(loss, {UPCALL: ClassMetrics(auc, 0.5, 0.5, 10, 5)}, ((1.0, 0.0),)))
 
-    assert best([epoch(1, 0.7), epoch(2, 0.9), epoch(3, 0.9)]).number == 2
+    assert best([epoch(1, 0.7, 0.1), epoch(2, 1, 0.5), epoch(3, 1, 0.2), epoch(4, 1, 0.2)]).number == 3
     assert best([Epoch(1, 0.2, None), Epoch(2, 0.3, None)]).number == 2
 
 

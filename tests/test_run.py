@@ -16,7 +16,7 @@ import soundfile
 import whalescan
 from tests.conftest import recording_of, write_sound
 from whalescan import ModelError, OutputError, Status, Survey, UsageError, load_model
-from whalescan.config import ScoreOptions, WorkOptions
+from whalescan.config import ScoreOptions, TableOptions, WorkOptions
 from whalescan.detector.modelfile import rewrite_model
 from whalescan.survey import engine, plan
 from whalescan.survey.job import Job, method
@@ -377,6 +377,16 @@ def test_a_model_of_other_calls_is_refused_unless_it_is_wanted(tmp_path: Path) -
     with pytest.raises(ModelError, match="knows moan, not NARW upcall; say --any-class"):
         method(job)
     assert method(replace(job, work=WorkOptions(any_class=True))).model.spec.classes == ("moan",)
+
+
+def test_a_threshold_for_each_class_is_not_silently_one_for_all(tmp_path: Path) -> None:
+    model = load_model()
+    path = tmp_path / "two.safetensors"
+    rewrite_model(path, model, replace(model.spec, classes=("NARW upcall", "moan"), thresholds=(0.6, 0.7)))
+    job = Job(("nowhere",), tmp_path, ScoreOptions(str(path)))
+    with pytest.raises(UsageError, match=r"NARW upcall 0\.6, moan 0\.7"):
+        method(job)
+    assert method(replace(job, tables=TableOptions(threshold=0.4))).rule.threshold == 0.4
 
 
 def test_a_job_is_what_the_user_said(tmp_path: Path) -> None:

@@ -73,6 +73,41 @@ def test_times_along_a_sequence_of_files_are_not_taken_for_offsets(tmp_path: Pat
     assert all("File Offset (s)" in problem for problem in placement.problems)
 
 
+def test_tables_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.selections.txt").write_text("Start\tStop\n1\t2\n")
+    (tmp_path / "b.selections.txt").write_bytes(HEADER.encode() + b"1\t5\t6\tb.wav\t5\t\tr\xe9petition\n")
+    write(tmp_path / "gone.selections.txt")
+    placement = selections.place(selections.find_tables(tmp_path), [recording("a.wav"), recording("b.wav")])
+    assert placement.by_recording == {}
+    wrong, latin, gone = placement.problems
+    assert "a.selections.txt: no Raven selection table" in wrong
+    assert "b.selections.txt: cannot be read" in latin
+    assert "gone.selections.txt: no selections, and named after none" in gone
+
+
+def test_rows_of_two_tables_in_one_are_all_there(tmp_path: Path) -> None:
+    rows = ("1\t5\t6\ta.wav\t5\t\tcall", "2\t7\t8\ta.wav\t7\t\tcall", "1\t15\t16\ta.wav\t15\t\tcall")
+    assert len(selections.read_selections(write(tmp_path / "x.txt", *rows))) == 3
+
+
+@pytest.mark.parametrize(
+    ("label", "further", "uncertain"),
+    [("call", (), False), ("Call?", (), True), ("MAYBE", (), True), ("song", ("Song",), True), ("", (), False)],
+)
+def test_labels_that_say_neither_call_nor_not(label: str, further: tuple[str, ...], uncertain: bool) -> None:
+    assert selections.is_uncertain(label, further) is uncertain
+
+
+def test_a_detectors_table_is_no_annotation_until_somebody_has_judged(tmp_path: Path) -> None:
+    header = HEADER.replace("\n", "\tReview\tDetector\n")
+    path = tmp_path / "x.txt"
+    path.write_text(header + "1\t5\t6\ta.wav\t5\t\tcall\tunreviewed\twhalescan\n")
+    assert selections.is_only_a_detectors(path)
+    path.write_text(header + "1\t5\t6\ta.wav\t5\t\tcall\tYes\twhalescan\n")
+    assert not selections.is_only_a_detectors(path)
+    assert selections.read_selections(path)[0].review == "yes"
+
+
 def test_tables_are_found_among_other_texts(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     table = write(tmp_path / "deep" / "a.txt")

@@ -17,12 +17,12 @@ _matching_options = together(
     click.option("--recordings", multiple=True, help="What was listened to, where DETECTIONS are tables; repeatable."),
     click.option("--tolerance", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds between middles."),
     click.option("--label", multiple=True, help="Annotations that are calls; repeatable. Default: all that are certain."),
-    click.option("--uncertain", multiple=True, help="Labels that count neither way; repeatable. Default: maybe, ...?"),
+    click.option("--uncertain", multiple=True, help="Labels that count neither way, beside maybe, ...?; repeatable."),
     click.option(
         "--aside", multiple=True, type=click.Path(path_type=Path), help="Tables that count neither way; repeatable."
     ),
     click.option("--silent-are-empty", is_flag=True, help="Recordings that no table speaks of hold no calls."),
-    click.option("--lowest", type=float, default=0.02, show_default=True, help="Score down to which a run is looked at."),
+    click.option("--lowest", type=float, default=0.005, show_default=True, help="Score down to which a run is looked at."),
     click.option("--false-positives-per-hour", type=float, multiple=True, help="Advise a threshold; repeatable."),
     click.option("--precision", type=float, multiple=True, help="Advise a threshold; repeatable."),
     click.option(
@@ -36,7 +36,7 @@ _matching_options = together(
 @click.argument("annotations", type=click.Path(path_type=Path))
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for numbers, tables and pictures.")
 @click.option("--threshold", type=float, help="Where errors are shown. Default: the run's or the model's; .5 for tables.")
-@click.option("--class", "class_name", default="", help="Which class. Default: the model's first.")
+@click.option("--class", "class_name", default="", help="Which class of a model that knows several. Default: upcalls.")
 @click.option("--channel", type=click.IntRange(1), default=1, show_default=True, help="Which channel.")
 @click.option("--bootstrap", type=click.IntRange(0), default=1000, show_default=True, help="Draws for the intervals.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the draws.")

@@ -28,12 +28,18 @@ _T = TypeVar("_T")
 @click.option("--features", type=click.Choice(FEATURES), help="What pictures are made of.")
 @click.option("--validation", multiple=True, help="A recording or day to hold out. Default: a share of all, by hash.")
 @click.option("--validation-share", type=float, help="Part of the examples that is held out.")
-@click.option("--epochs", type=int, help="Passes over the examples, at most.")
-@click.option("--frozen-epochs", type=int, help="The first of them, in which only the head learns.")
-@click.option("--patience", type=int, help="Epochs without a better one after which training stops; 0 for never.")
+@click.option(
+    "--group-by", type=click.Choice(["day", "recording"]), default="day", show_default=True, help="What stays together."
+)
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the examples, at most.")
+@click.option("--frozen-epochs", type=click.IntRange(0), help="The first of them, in which only the head learns.")
+@click.option(
+    "--patience", type=click.IntRange(0), help="Epochs without a better one after which training stops; 0 for never."
+)
 @click.option("--batch-size", type=int, help="Examples a step.")
 @click.option("--learning-rate", type=float, help="The highest rate of the schedule.")
-@click.option("--seed", type=int, help="Of everything that is drawn.")
+@click.option("--hard-share", type=float, help="Part of the windows without calls that are the hardest of them.")
+@click.option("--seed", type=click.IntRange(0), help="Of everything that is drawn.")
 @click.option("--threshold", type=float, help="The score that opens a detection. Default: 0.5, or as in --from.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--restart", is_flag=True, help="Start anew, whatever a training that was killed left.")
@@ -50,11 +56,13 @@ def train(
     features: str | None,
     validation: tuple[str, ...],
     validation_share: float | None,
+    group_by: str,
     epochs: int | None,
     frozen_epochs: int | None,
     patience: int | None,
     batch_size: int | None,
     learning_rate: float | None,
+    hard_share: float | None,
     seed: int | None,
     threshold: float | None,
     device: str,
@@ -79,10 +87,11 @@ def train(
         patience=_given(patience, options.patience),
         batch_size=_given(batch_size, options.batch_size),
         learning_rate=_given(learning_rate, options.learning_rate),
+        hard_share=_given(hard_share, options.hard_share),
         validation_share=_given(validation_share, options.validation_share),
         seed=_given(seed, options.seed),
     )
-    selection = DataOptions(classes, _pairs(rename), uncertain, seed=options.seed)
+    selection = DataOptions(classes, _pairs(rename), uncertain, group_by=group_by, seed=options.seed)
     trained = train_model(
         TrainData(data, without_calls, weights, start_from, validation, selection),
         output,

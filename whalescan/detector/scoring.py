@@ -14,8 +14,8 @@ from whalescan.detector.modelfile import load_detector
 from whalescan.detector.network import best_dtype, prepare_for_scanning
 from whalescan.detector.spec import Model
 
-BOX_FLOOR = 0.02
-"""Windows below this score are not asked where their call is."""
+_BOX_LOGIT = -4.0
+"""Windows below this logit are not asked where their call is. Calibration, which gives scores meaning, has no part in it."""
 
 
 class Scorer:
@@ -48,14 +48,14 @@ class Scorer:
         options = self.spec.front_end
         return WindowScores(
             scores=scores,
-            boxes=_boxes(contrast.cells, scores.max(axis=1), self),
+            boxes=_boxes(contrast.cells, logits.amax(dim=1).cpu().numpy(), self),
             complexity=complexity.window_complexity(contrast.cells, options.bin_hz, options.low_bin).cpu().numpy(),
         )
 
 
-def _boxes(contrast: Tensor, scores: FloatArray, scorer: Scorer) -> FloatArray:
-    boxes = np.full((len(scores), 4), np.nan, np.float32)
-    chosen = np.flatnonzero(scores >= BOX_FLOOR)
+def _boxes(contrast: Tensor, logits: FloatArray, scorer: Scorer) -> FloatArray:
+    boxes = np.full((len(logits), 4), np.nan, np.float32)
+    chosen = np.flatnonzero(logits >= _BOX_LOGIT)
     for i, cells in zip(chosen, contrast[chosen].cpu().numpy(), strict=True):
         boxes[i] = evidence.call_box(cells, scorer.spec.front_end)
     return boxes

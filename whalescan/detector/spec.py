@@ -15,7 +15,7 @@ from whalescan.core import ModelError, UsageError, WindowGrid
 FORMAT = "whalescan-model/1"
 UPCALL = "NARW upcall"
 ARCHITECTURE = "legacy_xception"
-DEFAULT_MODEL = Path(__file__).parents[1] / "models" / "narw-xception-1.safetensors"
+DEFAULT_MODEL = Path(__file__).parents[1] / "models" / "narw-xception-2.safetensors"
 _FEATURES_TEXT = {
     "spectrogram": "spectrogram (power over each bin's median, logarithmic, in three contrasts)",
     "complexity": "complexity (order and C_SQ of bands, time series of H, C_SQ, C_JSD, C_TV)",

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from whalescan.config import ScoreOptions
 from whalescan.core import FloatArray, UsageError, WindowGrid
-from whalescan.detector.spec import Model, find_model
+from whalescan.detector.spec import UPCALL, Model, find_model
 from whalescan.evaluation import intervals, measures
 from whalescan.evaluation.intervals import Draws, Interval
 from whalescan.evaluation.measures import Calibration, Flags, Numbers
@@ -124,7 +124,12 @@ def _measures(threshold: float) -> dict[str, Callable[[Flags, Numbers], float]]:
 def _column(model: Model, label: str) -> int:
     if label and label not in model.spec.classes:
         raise UsageError(f"--class {label!r} is none of the model's; it knows {', '.join(model.spec.classes)}")
-    return model.spec.classes.index(label) if label else 0
+    if not label and UPCALL not in model.spec.classes:
+        known = ", ".join(model.spec.classes)
+        raise UsageError(
+            f"{model.path}: knows {known}, not {UPCALL}; say with --class which of them the clips are labelled by"
+        )
+    return model.spec.classes.index(label or UPCALL)
 
 
 def _labelled(root: Path, only: Path | None) -> tuple[dict[str, bool], list[str]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from whalescan.detector.spec import Model
+from whalescan.detector.spec import UPCALL, Model
 from whalescan.evaluation import outputs, recalibrate
 from whalescan.evaluation.clips import ClipOptions, evaluate_clips
 from whalescan.evaluation.evaluate import EvaluateOptions, Evaluation, evaluate
@@ -65,7 +65,7 @@ def _calibrate(model: Model, found: Evaluation, label: str, options: EvaluateOpt
     from whalescan.detector.modelfile import rewrite_model  # torch takes seconds to import
 
     fitted = recalibrate.fit(found, options.per_hour[0] if options.per_hour else _PER_HOUR)
-    column = model.spec.classes.index(label) if label else 0
+    column = model.spec.classes.index(label or UPCALL) if len(model.spec.classes) > 1 else 0
     rewrite_model(output, model, recalibrate.recalibrated(model.spec, fitted, column, found))
     return (
         f"{output}: calibrated on {fitted.n_hits} hits and {fitted.n_false} false alarms in {fitted.hours:.2f} hours; its "

@@ -56,8 +56,10 @@ def fit(found: Evaluation, per_hour: float) -> Calibrating:
     (peaks over a threshold, Pickands 1975, with a shape of 0), so that a rate can be read off below one in all the hours.
 
     Raises:
-        UsageError: when there are too few hits or false alarms.
+        UsageError: when there are too few hits or false alarms, or the rate is none.
     """
+    if not 0 < per_hour < math.inf:
+        raise UsageError(f"a threshold for {per_hour:g} false positives per hour cannot be chosen; give a rate above 0")
     events = [event for result in found.recordings for event in result.events]
     odds = {
         verdict: _log_odds([e.selection.score for e in events if e.verdict is verdict and e.selection.score is not None])
@@ -78,7 +80,7 @@ def fit(found: Evaluation, per_hour: float) -> Calibrating:
         )
     edge = _tail_level(false, per_hour, found.curve.hours)
     threshold = 1 / (1 + math.exp(-(slope * edge + offset)))
-    return Calibrating(slope, offset, round(threshold, 2), per_hour, len(hits), len(false), found.curve.hours)
+    return Calibrating(slope, offset, _rounded_up(threshold), per_hour, len(hits), len(false), found.curve.hours)
 
 
 def recalibrated(spec: ModelSpec, fitted: Calibrating, column: int, found: Evaluation) -> ModelSpec:
@@ -126,6 +128,11 @@ def model_of(run: Path) -> Model:
 def _log_odds(scores: Sequence[float]) -> npt.NDArray[np.float64]:
     clipped = np.clip(np.array(scores, np.float64), _CERTAIN, 1 - _CERTAIN)
     return np.log(clipped / (1 - clipped))
+
+
+def _rounded_up(threshold: float) -> float:
+    """To four decimals, as tables print scores, and inside (0, 1): a threshold that finds nothing is none."""
+    return min(max(math.ceil(threshold * 1e4), 1), 9999) / 1e4
 
 
 def _tail_level(false: npt.NDArray[np.float64], per_hour: float, hours: float) -> float:

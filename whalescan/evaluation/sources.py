@@ -10,6 +10,7 @@ from typing import Any
 
 from whalescan.calls.detections import DetectionRule
 from whalescan.core import Annotation, Recording, RecordingError, TableError, UsageError
+from whalescan.detector.spec import UPCALL
 from whalescan.sound import recordings
 from whalescan.tables.calling import find_calls
 from whalescan.tables.csvs import listed_files
@@ -33,7 +34,7 @@ class SourceOptions:
 
     channel: int = 1
     label: str = ""
-    lowest: float = 0.02
+    lowest: float = 0.005
     recordings: tuple[str, ...] = ()
 
 
@@ -124,7 +125,7 @@ def _rule(path: Path) -> tuple[str, DetectionRule]:
 
 def _calls(scores: ScoreFile, options: SourceOptions, rule: DetectionRule) -> tuple[Annotation, ...]:
     """The calls of the class, as selections."""
-    label = options.label or scores.classes[0]
+    label = options.label or (scores.classes[0] if len(scores.classes) == 1 else UPCALL)
     if label not in scores.classes:
         raise UsageError(f"--class {label!r} is none of the model's; it knows {', '.join(scores.classes)}")
     return tuple(

@@ -10,9 +10,7 @@ from pathlib import Path
 from whalescan.core import Annotation, Recording, UsageError
 from whalescan.evaluation.sources import once
 from whalescan.evaluation.wording import count, some_of
-from whalescan.tables.selections import find_tables, is_reviewed, place
-
-_UNCERTAIN = frozenset({"maybe", "uncertain", "possible"})
+from whalescan.tables.selections import find_tables, is_only_a_detectors, is_uncertain, place
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +19,7 @@ class TruthOptions:
 
     Attributes:
         labels: those of the class; empty for all that are not uncertain.
-        uncertain: those that count neither way; empty for ``maybe``, ``uncertain``, ``possible`` and all that end in ``?``.
+        uncertain: those that count neither way, beside ``maybe``, ``uncertain``, ``possible``, ``unknown`` and ``...?``.
         aside: tables of further selections that count neither way, as calls that the annotators left out.
         channel: 1-based; selections on others are left out.
         silent_are_empty: a recording that no table speaks of holds no calls, instead of being left out.
@@ -99,7 +97,7 @@ def _tables(path: Path) -> tuple[list[Path], list[str]]:
         raise UsageError(f"{path}: no Raven tables there; annotations are tables with Begin Time (s) and End Time (s)")
     if not path.is_dir():
         return found, []
-    passed_over = [table for table in found if _is_detectors(table) and not is_reviewed(table)]
+    passed_over = [table for table in found if is_only_a_detectors(table)]
     notes = (
         [f"passed over, as a detector made them: {some_of([table.name for table in passed_over])}"] if passed_over else []
     )
@@ -113,12 +111,6 @@ def _there(path: Path) -> Path:
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder; give a Raven table of annotations, or a folder of them")
     return path
-
-
-def _is_detectors(table: Path) -> bool:
-    """Whether a table has the column that says what found its calls."""
-    with table.open(encoding="utf-8-sig") as file:
-        return "detector" in (cell.strip().lower() for cell in file.readline().split("\t"))
 
 
 def _check_labels(path: Path, annotated: Mapping[str, Sequence[Annotation]], options: TruthOptions) -> None:
@@ -137,7 +129,6 @@ def _standing(selection: Annotation, options: TruthOptions) -> _Standing:
         return _Standing.ASIDE
     if label in {wanted.casefold() for wanted in options.labels}:
         return _Standing.CALL
-    named = {uncertain.casefold() for uncertain in options.uncertain}
-    if label in (named or _UNCERTAIN) or (not named and label.endswith("?")):
+    if is_uncertain(label, options.uncertain):
         return _Standing.ASIDE
     return _Standing.NEITHER if options.labels else _Standing.CALL

@@ -16,7 +16,7 @@ from whalescan.learn.examples import REVIEWS, BoolArray, CutPlan, Cutting, DataO
 from whalescan.learn.windows import Places, Selected, lay
 from whalescan.sound import reading, recordings
 from whalescan.sound.clocks import ClockOptions, start_time
-from whalescan.tables.selections import find_tables, place
+from whalescan.tables.selections import find_tables, is_only_a_detectors, place
 
 _UNREADABLE = "recordings that cannot be read, or not wholly"
 _NOT_ANNOTATED = "recordings without a table"
@@ -73,7 +73,7 @@ def look(root: Path, options: DataOptions) -> AnnotatedFolder:
     """
     found = recordings.find([root])
     inspected, problems = _inspect(found)
-    tables = find_tables(root)
+    tables = [table for table in find_tables(root) if not is_only_a_detectors(table)]
     if not tables:
         raise UsageError(
             f"{root}: recordings, but no Raven selection table, so nothing says what they hold; put tables beside them "

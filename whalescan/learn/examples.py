@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from whalescan.core import FloatArray, UsageError
+from whalescan.tables.selections import is_uncertain
 
 BoolArray = npt.NDArray[np.bool_]
-_UNCERTAIN = frozenset({"maybe", "uncertain", "possible", "unknown"})
 REVIEWS = frozenset({"", "yes", "no", "maybe"})
 """What a person leaves in the column Review; blank where a selection was drawn by hand."""
 _LINES_PER_KIND = 20
@@ -138,7 +138,7 @@ class DataOptions:
         return Verdict.CALL, name
 
     def _is_uncertain(self, name: str) -> bool:
-        return name.endswith("?") or name.casefold() in _UNCERTAIN | {label.casefold() for label in self.uncertain}
+        return is_uncertain(name, self.uncertain)
 
     def foreign(self, what: str, name: str, n: int) -> str:
         """Says that ``n`` of something (a plural) carry a label that is no class, and what helps."""

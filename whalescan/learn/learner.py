@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from whalescan.core import FloatArray
+from whalescan.core import FloatArray, IntArray
 from whalescan.detector.evidence import call_box
 from whalescan.detector.network import Detector, best_dtype
 from whalescan.learn import augmentation
@@ -30,12 +30,14 @@ class Lessons:
         targets: float32 ``[n, n_classes]``, 0 to 1.
         traces: float32 ``[n, 4]``, box around each window's strongest trace, as `evidence.call_box` gives it.
         sea: float32 ``[m, window_samples]``, windows without calls; may be empty.
+        hard: positions of those among them that were taken for calls most; empty before anybody has looked.
     """
 
     windows: FloatArray
     targets: FloatArray
     traces: FloatArray
     sea: FloatArray
+    hard: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 def traces(detector: Detector, windows: FloatArray, batch_size: int = 64) -> FloatArray:
@@ -55,15 +57,18 @@ class Learner:
         self.options = options
         self.device = device
         self.batch_size = min(options.batch_size, n_examples)
-        self.n_batches = n_examples // self.batch_size
+        self.n_batches = max(n_examples // self.batch_size, options.least_batches)
+        n_steps = options.epochs * self.n_batches
+        # an average over more steps than a part of the training would mostly be what the network started with
+        average_steps = min(options.average_steps, max(n_steps // 9, 1))
         self.random = torch.Generator().manual_seed(options.seed)
         self.detector = detector.to(device)
         self.averaged = AveragedModel(
-            self.detector, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / options.average_steps), use_buffers=True
+            self.detector, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / average_steps), use_buffers=True
         )
         self.optimizer = torch.optim.AdamW(self.detector.parameters(), weight_decay=options.weight_decay)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, options.learning_rate, options.epochs * self.n_batches, pct_start=options.warm_up
+            self.optimizer, options.learning_rate, n_steps, pct_start=options.warm_up
         )
         self.dtype = best_dtype(device)
 
@@ -75,10 +80,15 @@ class Learner:
         return averaged.eval()
 
     def learn(self, lessons: Lessons, frozen: bool) -> Iterator[float]:
-        """One pass in random order; a last part of a batch is left out. Gives the loss of each step before it is taken."""
+        """One pass in random order, or several where examples are few; a last part of a batch is left out.
+
+        Gives the loss of each step before it is taken.
+        """
         for name, parameter in self.detector.network.named_parameters():
             parameter.requires_grad_(not frozen or name.startswith("fc."))
-        order = torch.randperm(len(lessons.windows), generator=self.random).numpy()
+        n, needed = len(lessons.windows), self.n_batches * self.batch_size
+        passes = [torch.randperm(n, generator=self.random).numpy() for _ in range(-(-needed // n))]
+        order = np.concatenate(passes)
         for i in range(self.n_batches):
             chosen = order[i * self.batch_size : (i + 1) * self.batch_size]
             with torch.no_grad():
@@ -98,7 +108,10 @@ class Learner:
             )
         windows = augmentation.add_noise(windows, within, frontend, varied, self.random)
         if len(lessons.sea) and self.options.without_calls_per_batch:
-            silent = self._draw(lessons.sea, self.options.without_calls_per_batch)
+            n_hard = round(self.options.hard_share * self.options.without_calls_per_batch) if len(lessons.hard) else 0
+            silent = self._draw(lessons.sea, self.options.without_calls_per_batch - n_hard)
+            if n_hard:
+                silent = torch.cat([silent, self._draw(lessons.sea[lessons.hard], n_hard)])
             windows = torch.cat([windows, silent])
             targets = torch.cat([targets, targets.new_zeros(len(silent), targets.shape[1])])
         frame_s = frontend.options.frame_hop_samples / frontend.options.rate_hz

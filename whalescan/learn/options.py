@@ -44,10 +44,12 @@ class TrainOptions:
         frozen_epochs: of these, the first ones in which only the head learns.
         patience: epochs without a better one after which training stops; 0 for never.
         batch_size: examples a step.
+        least_batches: steps an epoch, at least; where examples are few they are gone through several times.
         learning_rate: highest rate of the one-cycle schedule (Smith 2018).
         warm_up: part of the steps in which the rate rises.
         weight_decay: of AdamW.
-        average_steps: steps over which the weights are averaged; the average is what is validated and kept.
+        average_steps: steps over which the weights are averaged, at most a ninth of all; the average is what is validated
+            and kept.
         keep_statistics: BatchNorm keeps the statistics that it starts with; right where examples are few.
         random_start: start from random weights; only to measure what ImageNet brings.
         soften: part of a target that is what the averaged network says of the example, once it has learnt the plain ones.
@@ -56,6 +58,8 @@ class TrainOptions:
         soften_after_epoch: the first epoch at whose end targets are softened.
         validation_share: part of the examples that is never trained on.
         without_calls_per_batch: windows of recordings without calls that join each batch, where there are any.
+        hard_share: part of these that is drawn from the tenth that the averaged network takes for calls most, looked for
+            anew after each epoch.
         seed: of everything that is drawn.
     """
 
@@ -65,6 +69,7 @@ class TrainOptions:
     frozen_epochs: int = 0
     patience: int = 0
     batch_size: int = 48
+    least_batches: int = 20
     learning_rate: float = 5e-4
     warm_up: float = 0.2
     weight_decay: float = 1e-2
@@ -75,12 +80,19 @@ class TrainOptions:
     soften_after_epoch: int = 3
     validation_share: float = 0.1
     without_calls_per_batch: int = 6
+    hard_share: float = 0.0
     seed: int = 20090328
     augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise UsageError("training needs at least one epoch; raise --epochs")
+        if self.threshold is not None and not 0 < self.threshold <= 1:
+            raise UsageError(f"a threshold of {self.threshold:g} lets everything or nothing through; choose one in (0, 1]")
+        if not 0 < self.learning_rate < 1:
+            raise UsageError(f"--learning-rate {self.learning_rate:g} teaches nothing; choose one above 0, such as 1e-4")
+        if not 0 <= self.hard_share <= 1:
+            raise UsageError(f"--hard-share {self.hard_share:g} is no share; choose one from 0 to 1")
         if not 0 <= self.validation_share < 1:
             raise UsageError(f"--validation-share {self.validation_share:g} leaves nothing to learn from; give less than 1")
         if self.batch_size < 2:
@@ -96,6 +108,7 @@ FINE_TUNING = TrainOptions(
     average_steps=30,
     keep_statistics=True,
     soften=0.0,
+    hard_share=0.5,
 )
 """A few examples of one's own, from a model that knows the call already: gentle, short, and stopped when it is enough."""
 

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import timm
+import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
 from tqdm import tqdm
 
-from whalescan._version import __version__
-from whalescan.core import FloatArray, ModelError, UsageError
-from whalescan.detector.modelfile import load_detector, write_model
-from whalescan.detector.network import Detector, start_from_imagenet
+from whalescan.core import FloatArray, UsageError
+from whalescan.detector.modelfile import write_model
+from whalescan.detector.network import Detector
 from whalescan.detector.scoring import choose_device
-from whalescan.detector.spec import FrontEndOptions, Model, ModelSpec, find_model
-from whalescan.learn import records
+from whalescan.detector.spec import FrontEndOptions, ModelSpec, find_model
+from whalescan.learn import beginnings, records
 from whalescan.learn.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
+from whalescan.learn.examples import Examples
 from whalescan.learn.learner import Learner, Lessons, traces
 from whalescan.learn.options import FINE_TUNING, TrainData, TrainOptions, TrainWork
 from whalescan.learn.records import Epoch, Trained
@@ -48,54 +44,47 @@ def train(data: TrainData, output: Path, options: TrainOptions | None = None, wo
     """
     options = options or (FINE_TUNING if data.start_from else TrainOptions())
     work = work or TrainWork()
-    check_writable(output.parent)
+    _check_output(output)
     device = choose_device(work.device)
     start = find_model(data.start_from) if data.start_from else None
-    spec = _spec(start, options)
-    gathered, sea = _read(data, spec.front_end, work)
+    weights = beginnings.weights(start, data.imagenet, options)
+    front_end = beginnings.front_end(start, options)
+    gathered, sea = _read(data, front_end, work)
     divided = split(gathered.examples, options.validation_share, data.validation)
-    write_whole(records.beside(output, ".split.csv"), split_csv(gathered.examples, divided, gathered.classes))
+    _check_split(gathered, divided, work)
     torch.manual_seed(options.seed)
-    detector = _detector(spec, start, gathered.classes, data, options, work)
+    spec = beginnings.spec(start, front_end, gathered.classes, options)
+    detector = beginnings.detector(spec, start, weights)
     course = _Course(gathered, divided, sea, detector, options, device, output, work)
     course.resume_or_start()
-    taught = replace(
-        spec,
-        classes=gathered.classes,
-        thresholds=spec.thresholds[:1] * len(gathered.classes),
-        calibration=spec.calibration if spec.classes == gathered.classes else ((1.0, 0.0),) * len(gathered.classes),
-        training=records.provenance(data, options, gathered, len(course.lessons.windows), len(sea), start),
+    if start is not None and not course.epochs:
+        work.say(beginnings.how_it_starts(start, gathered.classes))
+    training = records.provenance(data, options, gathered, len(course.lessons.windows), len(sea), start)
+    trained = course.run(
+        replace(spec, training=training), keeps_scores=start is not None and start.spec.classes == spec.classes
     )
-    trained = course.run(taught)
     checkpoint_path(output).unlink(missing_ok=True)
     return trained
 
 
-def _spec(start: Model | None, options: TrainOptions) -> ModelSpec:
-    """Front end and threshold of the model to be: those of the one gone on from, unless the recipe says otherwise."""
-    spec = start.spec if start else ModelSpec()
-    if start and options.features and options.features != spec.front_end.features:
-        raise UsageError(f"{start.name} sees {spec.front_end.features}, not {options.features}; leave --features out")
-    front_end = replace(spec.front_end, features=options.features or spec.front_end.features)
-    threshold = spec.thresholds[0] if options.threshold is None else options.threshold
-    return replace(spec, front_end=front_end, thresholds=(threshold,), metrics={}, whalescan_version=__version__)
+def _check_output(output: Path) -> None:
+    if output.suffix != ".safetensors" or output.is_dir():
+        raise UsageError(f"{output}: a model is a file whose name ends in .safetensors; give such a name")
+    check_writable(output.parent)
 
 
-def _detector(
-    spec: ModelSpec, start: Model | None, classes: tuple[str, ...], data: TrainData, options: TrainOptions, work: TrainWork
-) -> Detector:
-    """The network with the weights that it starts from; a head that knew other classes starts anew."""
-    detector = Detector(spec.architecture, spec.front_end, len(classes))
-    if start is not None:
-        known = start.spec.classes
-        anew = "" if known == classes else f", which knows {', '.join(known)}; the head for {', '.join(classes)} is new"
-        work.say(f"starting from {start.name}{anew}")
-        weights = load_detector(start).network.state_dict()
-        kept = {name: tensor for name, tensor in weights.items() if known == classes or not name.startswith("fc.")}
-        detector.network.load_state_dict(kept, strict=known == classes)
-    elif not options.random_start:
-        start_from_imagenet(detector.network, _imagenet_weights(data.imagenet, spec.architecture))
-    return detector
+def _check_split(gathered: Gathered, divided: Split, work: TrainWork) -> None:
+    """Say what is on which side; a side to learn from that lacks a class stops it."""
+    targets = gathered.examples.targets[divided.learning]
+    absent = [name for name, column in zip(gathered.classes, targets.T, strict=True) if not column.any()]
+    if absent or targets.any(axis=1).all():
+        lacking = ", ".join(absent) or "windows without any call"
+        raise UsageError(f"nothing is left to learn {lacking} from, as all of it is held out; hold out less (--validation)")
+    n_held_out = int(divided.validating.sum())
+    why = (
+        "" if n_held_out else ": all calls are of one day or recording (--group-by recording may help), nothing is validated"
+    )
+    work.say(f"{int(divided.learning.sum())} examples to learn from, {n_held_out} held out{why}")
 
 
 class _Course:
@@ -119,29 +108,42 @@ class _Course:
         self.lessons = Lessons(learning.windows, learning.targets, boxes, sea)
         self.learner = Learner(detector, options, len(learning), device)
         self.epochs: list[Epoch] = []
-        self.fingerprint = _fingerprint(self.lessons, detector, options)
+        self.divided = divided
+        self.fingerprint = _fingerprint(self.lessons, self.held_out, gathered.classes, detector, options)
 
     def resume_or_start(self) -> None:
         """Take up what a training of the same data and recipe left unfinished."""
-        left = None if self.work.restart else read_checkpoint(checkpoint_path(self.output), self.fingerprint)
+        path = checkpoint_path(self.output)
+        left = None if self.work.restart else read_checkpoint(path, self.fingerprint)
+        if left is None and path.exists():
+            self.work.say(f"{path}: of other data or another recipe, or not wanted; training starts anew")
         if left is not None:
             state, targets, story = left
             self.learner.restore(state)
             self.lessons = replace(self.lessons, targets=targets.numpy())
+            self._mine()
             self.epochs = [Epoch.from_dict(fields) for fields in story]
             self.work.say(f"{self.output}: goes on after epoch {len(self.epochs)} of an unfinished training")
 
-    def run(self, spec: ModelSpec) -> Trained:
-        """The epochs that are left."""
+    def run(self, spec: ModelSpec, keeps_scores: bool) -> Trained:
+        """The epochs that are left.
+
+        Args:
+            spec: of the model to be.
+            keeps_scores: the calibration of ``spec`` stays: it was made for the open sea, which a few examples are not.
+        """
         while len(self.epochs) < self.options.epochs and not self._enough():
             number = len(self.epochs) + 1
             validation = self._epoch(number)
             self.work.say(str(self.epochs[-1]))
             if records.best(self.epochs).number == number:
-                calibration = validation.calibration if validation else spec.calibration
+                calibration = validation.calibration if validation and not keeps_scores else spec.calibration
                 metrics = {"held-out examples": asdict(validation) | {"epoch": number}} if validation else {}
                 write_model(self.output, self.learner.average, replace(spec, calibration=calibration, metrics=metrics))
+                sides = split_csv(self.gathered.examples, self.divided, self.gathered.classes)
+                write_whole(records.beside(self.output, ".split.csv"), sides)
             self._soften(number)
+            self._mine()
             story = [asdict(epoch) for epoch in self.epochs]
             targets = torch.from_numpy(self.lessons.targets)
             write_checkpoint(checkpoint_path(self.output), self.fingerprint, self.learner.state(), targets, story)
@@ -171,6 +173,13 @@ class _Course:
             thought = torch.from_numpy(logits_of(self.learner.average, self.lessons.windows, self.device)).sigmoid()
             self.lessons = replace(self.lessons, targets=((1 - share) * self.labels + share * thought).numpy())
 
+    def _mine(self) -> None:
+        """Let the average say which windows without calls it takes for calls most."""
+        if self.options.hard_share and len(self.lessons.sea):
+            likeness = logits_of(self.learner.average, self.lessons.sea, self.device).max(axis=1)
+            hardest = np.argsort(-likeness, kind="stable")[: -(-len(likeness) // 10)]
+            self.lessons = replace(self.lessons, hard=hardest)
+
 
 def _read(data: TrainData, front_end: FrontEndOptions, work: TrainWork) -> tuple[Gathered, FloatArray]:
     """Examples and windows without calls; everything wrong with them is said at once."""
@@ -189,22 +198,13 @@ def _read(data: TrainData, front_end: FrontEndOptions, work: TrainWork) -> tuple
     return gathered, sea
 
 
-def _imagenet_weights(path: Path | None, architecture: str) -> Mapping[str, Tensor]:
-    if path is None:
-        # only asked for where no file is given: timm fetches its weights from the network
-        network = timm.create_model(architecture, pretrained=True)
-        return dict(network.state_dict())
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: no ImageNet weights can be read there ({error})") from error
-
-
-def _fingerprint(lessons: Lessons, detector: Detector, options: TrainOptions) -> str:
-    """Of all that the course depends on: sound, labels, recipe, and the weights that it starts from."""
-    digest = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode())
-    for array in (lessons.windows, lessons.targets, lessons.sea):
-        digest.update(array.tobytes())
+def _fingerprint(
+    lessons: Lessons, held_out: Examples, classes: tuple[str, ...], detector: Detector, options: TrainOptions
+) -> str:
+    """Of all that the course depends on: sound, labels, split, recipe, and the weights that it starts from."""
+    digest = hashlib.sha256(json.dumps([asdict(options), classes], sort_keys=True).encode())
+    for array in (lessons.windows, lessons.targets, lessons.sea, held_out.windows, held_out.targets):
+        digest.update(np.ascontiguousarray(array).tobytes())
     for weights in detector.network.state_dict().values():
         digest.update(weights.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

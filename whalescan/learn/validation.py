@@ -12,6 +12,9 @@ from sklearn.metrics import accuracy_score, average_precision_score, log_loss, r
 from whalescan.core import FloatArray
 from whalescan.detector.network import Detector, best_dtype
 
+_FEWEST = 20
+"""Examples with and without a call each, without which two numbers cannot be fitted."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClassMetrics:
@@ -19,7 +22,7 @@ class ClassMetrics:
 
     Attributes:
         auc: area under the ROC curve.
-        accuracy: share of windows on the right side of a score of .5.
+        accuracy: share of windows on the right side of a score of .5, calibrated on these same windows.
         average_precision: of windows, not of calls in continuous sound.
         n, n_calls: windows, and those of them with a call.
     """
@@ -38,7 +41,7 @@ class Validation:
     Attributes:
         loss: cross entropy of the uncalibrated scores, mean over classes.
         classes: by class; one that is held out only with or only without calls is not measured, and absent.
-        calibration: slope and offset for each class, in their order, fitted on these examples.
+        calibration: slope and offset for each class, in their order, fitted on these examples; (1, 0) where they are few.
     """
 
     loss: float
@@ -75,6 +78,8 @@ def validate(targets: FloatArray, logits: FloatArray, classes: tuple[str, ...]) 
             calibration.append((1.0, 0.0))
             continue
         slope, offset = platt(holds_call, logits[:, k])
+        enough = min(holds_call.sum(), (~holds_call).sum()) >= _FEWEST and slope > 0
+        slope, offset = (slope, offset) if enough else (1.0, 0.0)
         calibration.append((slope, offset))
         losses.append(log_loss(holds_call, 1 / (1 + np.exp(-logits[:, k].astype(np.float64))), labels=[False, True]))
         measured[name] = ClassMetrics(

@@ -11,7 +11,7 @@ from whalescan.detector.spec import Model
 from whalescan.survey.engine import ScoredChunk
 from whalescan.tables.scorefile import ScoreFile, read_scores, score_path, write_scores
 
-_SCORING = 1
+_SCORING = 2
 """Raised by one whenever a change of the program changes scores: old scores are then not mixed with new ones."""
 
 _NAMED_PROBLEMS = 3

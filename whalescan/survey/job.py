@@ -8,7 +8,7 @@ from pathlib import Path
 from whalescan._version import __version__
 from whalescan.calls.detections import DetectionRule
 from whalescan.config import ScoreOptions, TableOptions, WorkOptions
-from whalescan.core import ModelError, WindowGrid
+from whalescan.core import ModelError, UsageError, WindowGrid
 from whalescan.detector.spec import UPCALL, Model, find_model
 
 
@@ -52,5 +52,8 @@ def method(job: Job) -> Method:
     if UPCALL not in model.spec.classes and not job.work.any_class:
         known = ", ".join(model.spec.classes)
         raise ModelError(f"{model.path}: knows {known}, not {UPCALL}; say --any-class if that is what you look for")
+    if job.tables.threshold is None and len(set(model.spec.thresholds)) > 1:
+        each = ", ".join(f"{name} {own:g}" for name, own in zip(model.spec.classes, model.spec.thresholds, strict=True))
+        raise UsageError(f"{model.path}: has a threshold for each class ({each}); say one for all with --threshold")
     threshold = model.spec.thresholds[0] if job.tables.threshold is None else job.tables.threshold
     return Method(model, model.spec.grid(job.scores.hop_s), DetectionRule(threshold=threshold))

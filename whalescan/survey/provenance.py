@@ -17,6 +17,7 @@ from whalescan._version import __version__
 from whalescan.calls.detections import DetectionRule
 from whalescan.config import ScoreOptions, TableOptions
 from whalescan.core import TableError
+from whalescan.detector.spec import DEFAULT_MODEL
 from whalescan.survey.job import Job, Method
 from whalescan.survey.outputs import PROVENANCE, Survey
 from whalescan.tables.files import write_whole
@@ -43,7 +44,7 @@ def write(job: Job, how: Method, survey: Survey, started_utc: datetime, started_
         "detector": how.detector,
         "recordings": [str(Path(text).absolute()) for text in job.inputs],
         "options": {
-            "model": str(Path(scores.model).absolute()) if scores.model else "",
+            "model": "" if how.model.path == DEFAULT_MODEL else str(how.model.path.absolute()),
             "hop": scores.hop_s,
             "channel": scores.channel,
             **asdict(tables),

@@ -28,6 +28,7 @@ _COLUMNS = {
 }
 _LABELS = ("annotation", "tags", "sound type", "common name", "label", "class")
 _TABLES = frozenset({".txt", ".tsv"})
+_TABLE_NAME = ".selections.txt"
 _PAST_THE_END_S = 0.1
 """A selection may end this much after its recording: Raven rounds, and people drag boxes to the border."""
 
@@ -54,16 +55,29 @@ def read_selections(path: str | Path) -> list[Annotation]:
         selection = cells.get("selection", "")
         if not any(cell.strip() for cell in row) or cells.get("view", "").startswith("Waveform"):
             continue
-        if selection and selection in seen:
+        same = selection, cells["begin"], cells["end"], cells.get("channel", "")
+        if selection and same in seen:
             continue
-        seen.add(selection)
+        seen.add(same)
         label = row[label_at].strip() if label_at is not None and label_at < len(row) else ""
         annotations.append(_annotation(path, line, cells, label))
     return annotations
 
 
+UNCERTAIN = frozenset({"maybe", "uncertain", "possible", "unknown"})
+"""Labels, in any case, that say neither call nor not; so does whatever ends in a question mark."""
+
+
+def is_uncertain(label: str, further: Iterable[str] = ()) -> bool:
+    """Whether a label says neither call nor not, by these rules or as one of further labels, in any case."""
+    folded = label.casefold()
+    return folded.endswith("?") or folded in UNCERTAIN | {one.casefold() for one in further}
+
+
 def is_selection_table(path: Path) -> bool:
-    """Whether a file's first line has a Raven table's columns."""
+    """Whether a file's first line has a Raven table's columns, or its name says that it is one."""
+    if path.name.lower().endswith(_TABLE_NAME):
+        return True
     if path.suffix.lower() not in _TABLES:
         return False
     try:
@@ -72,6 +86,13 @@ def is_selection_table(path: Path) -> bool:
     except (OSError, UnicodeDecodeError):
         return False
     return {"begin time (s)", "end time (s)"} <= header
+
+
+def is_only_a_detectors(path: Path) -> bool:
+    """Whether a table says which ``Detector`` made it, and nobody has judged calls in it: then nobody annotated anything."""
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    header = text.split("\n", 1)[0].split("\t")
+    return "detector" in (cell.strip().lower() for cell in header) and not is_reviewed(path)
 
 
 def is_reviewed(path: Path) -> bool:
@@ -108,7 +129,7 @@ def _annotation(path: Path, line: int, cells: Mapping[str, str], label: str) -> 
     if not begin_s < end_s:
         raise TableError(f"{path}, line {line}: ends at {end_s} s, before it begins at {begin_s} s")
     sound = cells.get("path") or cells.get("file", "")
-    review, identity = cells.get("review", ""), cells.get("id", "")
+    review, identity = cells.get("review", "").casefold(), cells.get("id", "")
     return Annotation(begin_s, end_s, low_hz, high_hz, label, channel, sound, offset_s, score, review, identity)
 
 
@@ -150,7 +171,11 @@ def place(tables: Iterable[Path], recordings: Sequence[Recording]) -> Placement:
             problems.append(str(error))
             continue
         own = _by_table_name(table, recordings)
-        if own is not None and not selections:
+        if not selections and own is None:
+            problems.append(
+                f"{table}: no selections, and named after none of the recordings; it says nothing of any of them"
+            )
+        elif own is not None and not selections:
             placed.setdefault(own.name, [])
         one_sound = len({selection.sound for selection in selections}) == 1
         for selection in selections:
