@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from whalescan import ModelError, UsageError, load_model
 from whalescan.core import Annotation, FloatArray
@@ -278,6 +278,33 @@ def test_labels_are_softened_towards_what_the_network_thinks(clips: Path, imagen
     losses = [json.loads(path.with_suffix(".metrics.json").read_text())["epochs"] for path in (hard, soft)]
     assert losses[0][0]["loss"] == losses[1][0]["loss"], "the first epoch is the same"
     assert losses[0][1]["loss"] != losses[1][1]["loss"]
+
+
+def test_softened_labels_lie_between_the_labels_and_what_the_network_thinks(
+    clips: Path, imagenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sure(_: Detector, windows: FloatArray, __: torch.device) -> FloatArray:
+        return np.full((len(windows), 1), 30, np.float32)  # a call, each of them
+
+    def kill_in_the_second_epoch(line: str) -> None:
+        if line.startswith("epoch 2"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "logits_of", sure)
+    output = tmp_path / "m.safetensors"
+    options = replace(TWO_EPOCHS, soften=0.25)
+    with pytest.raises(KeyboardInterrupt):
+        train(TrainData((clips,), imagenet=imagenet), output, options, TrainWork(quiet=True, say=kill_in_the_second_epoch))
+    targets = load_file(checkpoint_path(output))["targets"]
+    assert sorted(set(targets.flatten().tolist())) == [0.25, 1.0], "0 is believed by three quarters, 1 wholly"
+
+
+def test_only_the_hardest_windows_are_drawn_where_these_are_wanted() -> None:
+    learner = Learner(Detector("legacy_xception", FrontEndOptions(), 1), SMALL, 8, CPU)
+    sea = np.arange(10, dtype=np.float32)[:, None].repeat(4000, axis=1)
+    drawn = learner._draw(sea, 50, among=np.array([3, 7]))[:, 0]
+    assert set(drawn.tolist()) == {3.0, 7.0}
+    assert len(set(learner._draw(sea, 50)[:, 0].tolist())) > 5
 
 
 def test_a_frozen_body_does_not_move() -> None:

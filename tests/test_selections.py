@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from whalescan.core import Recording
+from whalescan.core import Annotation, Recording
 from whalescan.tables import raven, selections
 
 HEADER = "Selection\tBegin Time (s)\tEnd Time (s)\tBegin File\tFile Offset (s)\tBegin Path\tAnnotation\n"
@@ -71,6 +71,22 @@ def test_times_along_a_sequence_of_files_are_not_taken_for_offsets(tmp_path: Pat
     placement = selections.place([path], [recording("a.wav"), recording("b.wav")])
     assert placement.by_recording == {}
     assert all("File Offset (s)" in problem for problem in placement.problems)
+
+
+@pytest.mark.parametrize(
+    ("reviews", "kept"),
+    [
+        (["unreviewed", "yes"], "yes"),
+        (["", "unreviewed"], ""),
+        (["no", "yes"], "maybe"),
+        (["no", "unreviewed", "no"], "no"),
+        (["unreviewed", "unreviewed"], "unreviewed"),
+    ],
+)
+def test_copies_of_a_selection_are_one_and_a_judgement_is_not_lost(reviews: list[str], kept: str) -> None:
+    copies = [Annotation(5, 6, 90, 200, "call", review=review) for review in reviews]
+    other = Annotation(5, 6, 90, 200, "song")
+    assert selections.once([*copies, other]) == (Annotation(5, 6, 90, 200, "call", review=kept), other)
 
 
 def test_tables_that_cannot_be_read_are_named(tmp_path: Path) -> None:

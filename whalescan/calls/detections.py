@@ -18,6 +18,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +50,11 @@ class DetectionRule:
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
             raise UsageError(f"a threshold of {self.threshold:g} lets everything or nothing through; choose one in (0, 1]")
+
+    @staticmethod
+    def from_dict(fields: Mapping[str, Any]) -> DetectionRule:
+        """From what `dataclasses.asdict` made of one, also after it went through JSON."""
+        return DetectionRule(**{**fields, "default_band_hz": tuple(fields["default_band_hz"])})
 
 
 @dataclass(frozen=True, slots=True)

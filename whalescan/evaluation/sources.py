@@ -15,7 +15,7 @@ from whalescan.sound import recordings
 from whalescan.tables.calling import find_calls
 from whalescan.tables.csvs import listed_files
 from whalescan.tables.scorefile import ScoreFile, read_scores, score_path
-from whalescan.tables.selections import find_tables, place
+from whalescan.tables.selections import find_tables, once, place
 
 _RUN, _FILES, _SCORES = "run.json", "files.csv", "scores"
 _TABLE_THRESHOLD = 0.5
@@ -117,8 +117,7 @@ def _rule(path: Path) -> tuple[str, DetectionRule]:
     """The detector of a run, and how its scores became calls."""
     try:
         document: dict[str, Any] = json.loads(path.read_bytes())
-        rule = document["rule"]
-        return document["detector"], DetectionRule(**{**rule, "default_band_hz": tuple(rule["default_band_hz"])})
+        return document["detector"], DetectionRule.from_dict(document["rule"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TableError(f"{path}: no finished run there ({error}); give the `run` command again") from error
 
@@ -182,9 +181,3 @@ def _inspect(inputs: Sequence[str]) -> tuple[list[Recording], list[str]]:
         except RecordingError as error:
             notes.append(f"left out: {error}")
     return readable, notes
-
-
-def once(selections: Sequence[Annotation]) -> list[Annotation]:
-    """Selections without those that stand in two tables, as in a recording's and in a deployment's; equal to the ms."""
-    seen = {(round(one.begin_s, 3), round(one.end_s, 3), one.channel, one.label): one for one in reversed(selections)}
-    return sorted(seen.values(), key=lambda one: (one.begin_s, one.end_s))

@@ -8,9 +8,8 @@ from enum import Enum, auto
 from pathlib import Path
 
 from whalescan.core import Annotation, Recording, UsageError
-from whalescan.evaluation.sources import once
 from whalescan.evaluation.wording import count, some_of
-from whalescan.tables.selections import find_tables, is_only_a_detectors, is_uncertain, place
+from whalescan.tables.selections import find_tables, is_only_a_detectors, is_uncertain, once, place
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def read_truth(path: Path, recordings: Sequence[Recording], options: TruthOption
     annotated = {name: once(found) for name, found in placement.by_recording.items()}
     _check_labels(path, annotated, options)
     if unknown and options.silent_are_empty:
-        annotated |= {name: [] for name in unknown}
+        annotated |= dict.fromkeys(unknown, ())
         notes.append(f"taken to hold no calls, as no table speaks of them: {some_of(unknown)}")
     elif unknown:
         notes.append(f"left out, as no table speaks of them: {some_of(unknown)} (--silent-are-empty, if they hold no calls)")

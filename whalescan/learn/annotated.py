@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from whalescan.learn.examples import REVIEWS, BoolArray, CutPlan, Cutting, DataO
 from whalescan.learn.windows import Places, Selected, lay
 from whalescan.sound import reading, recordings
 from whalescan.sound.clocks import ClockOptions, start_time
-from whalescan.tables.selections import find_tables, is_only_a_detectors, place
+from whalescan.tables.selections import find_tables, is_only_a_detectors, once, place
 
 _UNREADABLE = "recordings that cannot be read, or not wholly"
 _NOT_ANNOTATED = "recordings without a table"
@@ -84,7 +84,7 @@ def look(root: Path, options: DataOptions) -> AnnotatedFolder:
     annotated = []
     for recording in inspected:
         if recording.name in placement.by_recording:
-            annotated.append((recording, _once(placement.by_recording[recording.name])))
+            annotated.append((recording, once(placement.by_recording[recording.name])))
         else:
             text = f"{recording.path}: not used, no table speaks of it; give it one (without rows where there are no calls)"
             problems.append(Problem(_NOT_ANNOTATED, text))
@@ -118,22 +118,6 @@ def _not_understood(annotations: Iterable[Annotation], options: DataOptions) -> 
     undecided = Counter(review for _, _, review in judged if review not in REVIEWS)
     for review, n in sorted(undecided.items()):
         yield f"{n} selections with the Review {review!r} were used neither way; make it yes, no or maybe"
-
-
-def _once(annotations: Iterable[Annotation]) -> tuple[Annotation, ...]:
-    """Each selection once, although a table of the deployment and one of the recording may both hold it.
-
-    A copy that nobody reviewed gives way to one that somebody did; where two reviewers disagree, nobody knows.
-    """
-    copies: dict[tuple[float, float, int, str], list[Annotation]] = defaultdict(list)
-    for a in annotations:
-        copies[round(a.begin_s, 3), round(a.end_s, 3), a.channel, a.label].append(a)
-    kept = []
-    for same in copies.values():
-        said = {a.review.casefold() or "yes" for a in same} - {"unreviewed"}
-        review = "unreviewed" if not said else said.pop() if len(said) == 1 else "maybe"
-        kept.append(replace(same[0], review=review))
-    return tuple(sorted(kept, key=lambda a: (a.begin_s, a.end_s, a.channel, a.label)))
 
 
 def _judged(recording: Recording, annotations: tuple[Annotation, ...], plan: CutPlan) -> Iterator[Selected]:

@@ -111,7 +111,7 @@ class Learner:
             n_hard = round(self.options.hard_share * self.options.without_calls_per_batch) if len(lessons.hard) else 0
             silent = self._draw(lessons.sea, self.options.without_calls_per_batch - n_hard)
             if n_hard:
-                silent = torch.cat([silent, self._draw(lessons.sea[lessons.hard], n_hard)])
+                silent = torch.cat([silent, self._draw(lessons.sea, n_hard, among=lessons.hard)])
             windows = torch.cat([windows, silent])
             targets = torch.cat([targets, targets.new_zeros(len(silent), targets.shape[1])])
         frame_s = frontend.options.frame_hop_samples / frontend.options.rate_hz
@@ -119,8 +119,10 @@ class Learner:
         pictures = augmentation.mask(pictures, frame_s, varied, self.random)
         return augmentation.mixup(pictures, targets, varied, self.random)
 
-    def _draw(self, sea: FloatArray, n: int) -> Tensor:
-        return torch.from_numpy(sea[torch.randint(len(sea), (n,), generator=self.random).numpy()]).to(self.device)
+    def _draw(self, sea: FloatArray, n: int, among: IntArray | None = None) -> Tensor:
+        """Windows ``[n, window_samples]``, drawn from all or from those at some positions."""
+        drawn = torch.randint(len(sea) if among is None else len(among), (n,), generator=self.random).numpy()
+        return torch.from_numpy(sea[drawn if among is None else among[drawn]]).to(self.device)
 
     def _step(self, pictures: Tensor, targets: Tensor, frozen: bool) -> float:
         self.detector.train()

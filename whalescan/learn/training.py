@@ -82,7 +82,9 @@ def _check_split(gathered: Gathered, divided: Split, work: TrainWork) -> None:
         raise UsageError(f"nothing is left to learn {lacking} from, as all of it is held out; hold out less (--validation)")
     n_held_out = int(divided.validating.sum())
     why = (
-        "" if n_held_out else ": all calls are of one day or recording (--group-by recording may help), nothing is validated"
+        ""
+        if n_held_out
+        else "; nothing can be validated, unless calls of another day, or --group-by recording, can be spared"
     )
     work.say(f"{int(divided.learning.sum())} examples to learn from, {n_held_out} held out{why}")
 
@@ -185,7 +187,7 @@ def _read(data: TrainData, front_end: FrontEndOptions, work: TrainWork) -> tuple
     """Examples and windows without calls; everything wrong with them is said at once."""
     rate_hz, window_samples = front_end.rate_hz, front_end.window_samples
     gathered = gather(data.roots, data.selection, rate_hz, window_samples, work.quiet)
-    problems, sea = list(gathered.problems), torch.zeros(0, window_samples).numpy()
+    problems, sea = list(gathered.problems), np.zeros((0, window_samples), np.float32)
     if data.without_calls:
         without = read_without_calls(data.without_calls, rate_hz, window_samples, hop_samples=rate_hz // 2)
         problems += without.problems

@@ -80,11 +80,11 @@ def read(output: Path) -> Kept:
     """
     document = _read(output)
     try:
-        options, rule = document["options"], document["rule"]
+        options = document["options"]
         return Kept(
             scores=ScoreOptions(options["model"], options["hop"], options["channel"]),
             tables=TableOptions(**{name: options[name] for name in TableOptions.__dataclass_fields__}),
-            rule=DetectionRule(**{**rule, "default_band_hz": tuple(rule["default_band_hz"])}),
+            rule=DetectionRule.from_dict(document["rule"]),
             detector=document["detector"],
         )
     except (KeyError, TypeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
@@ -228,3 +229,20 @@ def _by_table_name(table: Path, recordings: Sequence[Recording]) -> Recording | 
     best = [recording for recording in named if len(recording.path.stem) == longest]
     beside = [recording for recording in best if recording.path.parent == table.absolute().parent]
     return (beside or best)[0] if len(beside or best) == 1 else None
+
+
+def once(selections: Iterable[Annotation]) -> tuple[Annotation, ...]:
+    """Each selection once, although a table of the deployment and one of the recording may both hold it; equal to the ms.
+
+    A copy that nobody reviewed gives way to one that somebody did; where two reviewers disagree, nobody knows.
+    """
+    copies: dict[tuple[float, float, int, str], list[Annotation]] = defaultdict(list)
+    for one in selections:
+        copies[round(one.begin_s, 3), round(one.end_s, 3), one.channel, one.label].append(one)
+    kept = []
+    for same in copies.values():
+        said = list(dict.fromkeys(one.review for one in same if one.review != "unreviewed"))
+        agreed = {review or "yes" for review in said}  # whoever drew a selection says that it is there
+        review = "unreviewed" if not said else said[0] if len(agreed) == 1 else "maybe"
+        kept.append(replace(same[0], review=review))
+    return tuple(sorted(kept, key=lambda one: (one.begin_s, one.end_s, one.channel, one.label)))
