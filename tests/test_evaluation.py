@@ -296,7 +296,10 @@ def test_what_could_not_be_read_is_no_effort(out: Path, tmp_path: Path) -> None:
         (folder / name).write_bytes((out / name).read_bytes())
     first, second, _ = sorted(whole)
     stored = dict(np.load(out / "scores" / f"{first}.npz"))
-    np.savez(folder / "scores" / f"{first}.npz", **(stored | {"lost_samples": np.array(20_000)}))
+    np.savez(
+        folder / "scores" / f"{first}.npz",
+        **(stored | {"losses": np.array([[0, 20_000]]), "loss_kinds": np.array(["unreadable"])}),
+    )
     (folder / "scores" / f"{second}.npz").write_bytes(b"damaged")
     source = read_source(folder, SourceOptions())
     assert {heard.recording.name: heard.hours for heard in source.heard} == pytest.approx({first: 30 / 3600})

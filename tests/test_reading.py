@@ -72,7 +72,7 @@ def test_samples_that_are_no_numbers(tmp_path: Path, noise: FloatArray) -> None:
     sound = reading.read(recording_of(write_sound(tmp_path / "x.wav", broken, subtype="FLOAT")), 1, 2000, 0, 20_000)
     assert np.isfinite(sound.samples).all()
     assert sound.lost.sum() == 11
-    assert "2.0 s" in sound.problem
+    assert "2.0 s" in sound.problems[0]
     np.testing.assert_array_equal(sound.samples[~sound.lost], noise[~sound.lost])
 
 
@@ -94,7 +94,7 @@ def test_flac_damaged_in_the_middle_keeps_what_is_before_and_after(tmp_path: Pat
     content[middle : middle + 2000] = bytes(2000)
     path.write_bytes(bytes(content))
     sound = reading.read(recording_of(path), 1, 2000, 0, 120_000)
-    assert sound.problem
+    assert sound.problems
     assert 0 < sound.lost.sum() < 20_000, "a few seconds are lost, not the rest"
     assert not sound.lost[:40_000].any()
     assert not sound.lost[-40_000:].any()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import SHARED
 from whalescan import Annotation, Detection, Outcome, Recording, Status, TableError, WindowGrid, read_selections
-from whalescan.core import OutputError, WindowScores
+from whalescan.core import GapKind, Loss, OutputError, WindowScores
 from whalescan.tables import csvs, files, raven
 from whalescan.tables.csvs import FileRow
 from whalescan.tables.raven import Placed, SelectionOptions
@@ -215,11 +215,14 @@ def test_times_are_utc_to_the_millisecond(moment: datetime | None, text: str) ->
 def test_scores_written_are_scores_read(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     windows = WindowScores(*(random.random((5, n)).astype(np.float32) for n in (1, 4, 4)))
-    scores = ScoreFile(recording("deep/a"), 2, WindowGrid(2000, 4000, 500), ("NARW upcall",), windows, 7, "at 5 s", "{}")
+    losses = Loss(0, 3, GapKind.UNREADABLE), Loss(9, 13, GapKind.DROPOUT)
+    scores = ScoreFile(
+        recording("deep/a"), 2, WindowGrid(2000, 4000, 500), ("NARW upcall",), windows, losses, "at 5 s", "{}"
+    )
     write_scores(tmp_path, scores)
     read = read_scores(score_path(tmp_path, "deep/a", 2))
     assert (read.recording, read.channel, read.grid, read.classes) == (scores.recording, 2, scores.grid, scores.classes)
-    assert (read.lost_samples, read.problem, read.fingerprint) == (7, "at 5 s", "{}")
+    assert (read.losses, read.lost_samples, read.problem, read.fingerprint) == (losses, 7, "at 5 s", "{}")
     np.testing.assert_array_equal(read.windows.scores, windows.scores)
     with np.load(score_path(tmp_path, "deep/a", 2), allow_pickle=False) as file:
         assert {"scores", "classes", "hop_samples", "window_samples", "rate_hz", "complexity"} <= set(file)

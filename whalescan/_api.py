@@ -23,6 +23,11 @@ def scan(
     timezone: str = "",
     time_format: str = "",
     raven_root: str | os.PathLike[str] = "",
+    summary_timezone: str = "",
+    min_validated: int = TableOptions.min_validated,
+    formats: Sequence[str] = (),
+    pars: str | os.PathLike[str] = "",
+    makara: str | os.PathLike[str] = "",
     device: str = "auto",
     batch_size: int = WorkOptions.batch_size,
     workers: int = 0,
@@ -43,6 +48,11 @@ def scan(
         timezone: zone of recorder clocks whose file names do not state one.
         time_format: ``strptime`` format of the times in file names.
         raven_root: folder of the recordings as the reviewer's computer sees it.
+        summary_timezone: zone of a second set of hourly and daily tables.
+        min_validated: confirmed calls in an hour or a day that make it ``DETECTED``.
+        formats: names of further formats: ``audacity``, ``kaleidoscope``, ``parquet``.
+        pars: TOML file with what only you know of a report to NOAA's PARS; empty for none.
+        makara: the same for Makara.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         batch_size: windows scored at a time.
         workers: chunks scored beside each other; 0 for one a core.
@@ -69,7 +79,15 @@ def scan(
                 output=Path(nowhere if output is None else output),
                 scores=ScoreOptions(os.fspath(model), float(hop), str(channel)),
                 tables=TableOptions(
-                    None if threshold is None else float(threshold), timezone, time_format, os.fspath(raven_root)
+                    None if threshold is None else float(threshold),
+                    timezone,
+                    time_format,
+                    os.fspath(raven_root),
+                    summary_timezone,
+                    min_validated,
+                    tuple(formats),
+                    os.fspath(pars),
+                    os.fspath(makara),
                 ),
                 work=WorkOptions(device, batch_size, workers, scheduler, any_class, restart, quiet),
             )

@@ -43,12 +43,21 @@ class TableOptions:
         timezone: zone of recorder clocks whose file names do not state one.
         time_format: ``strptime`` format of the times in file names; empty for the known recorders.
         raven_root: folder of the recordings as the reviewer's computer sees it.
+        summary_timezone: zone of a second set of hourly and daily tables; empty for none.
+        min_validated: confirmed calls in an hour or a day that make it ``DETECTED``.
+        formats: names of further formats, from `tables.formats`.
+        pars, makara: TOML files with what only the user knows of a report to NOAA; empty for no such report.
     """
 
     threshold: float | None = None
     timezone: str = ""
     time_format: str = ""
     raven_root: str = ""
+    summary_timezone: str = ""
+    min_validated: int = 3
+    formats: tuple[str, ...] = ()
+    pars: str = ""
+    makara: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ Errors::
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -109,6 +110,33 @@ class PcmLayout:
     endian: str
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NS = 10**9
+
+
+def to_ns(moment: datetime) -> int:
+    """An aware moment as nanoseconds since 1970, UTC: what moments are counted and compared in."""
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def from_ns(moment_ns: int) -> datetime:
+    """Nanoseconds since 1970 as an aware moment, to the microsecond below."""
+    return _EPOCH + timedelta(microseconds=moment_ns // 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a recording from which on the clock runs with the samples.
+
+    Attributes:
+        first_frame: where it begins, in samples of the recording from its first.
+        start_utc: when that sample was recorded (aware, UTC).
+    """
+
+    first_frame: int
+    start_utc: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Recording:
     """A sound file and its place in time.
@@ -122,7 +150,13 @@ class Recording:
         channels: number of channels.
         size_bytes: length of the file.
         start_utc: when its first sample was recorded (aware, UTC), or None where that is not known.
-        time_source: how ``start_utc`` is known, or why not.
+        time_source: how ``start_utc`` is known, or why not; `sound.clocks` lists what it may be.
+        pieces: where the clock jumps within the file, as in an XWAV of a duty cycle; the first begins with the recording.
+            Empty where the clock runs through.
+        start_local: what the clock in the file's name shows, without a zone; None where the name shows none.
+        recorder: the name before its time, which tells the files of one recorder from another's.
+        clock_problem: what speaks against the clock, and what helps; empty where nothing does.
+        encoding: container and samples, such as ``WAV PCM_16``.
         identity: changes when the file's content does: a hash of its ends, its length and the time of its last change.
         problem: what is wrong with the file although it can be read; empty where nothing is.
         layout: how to read past a header that is wrong; None where the header can be trusted.
@@ -137,6 +171,11 @@ class Recording:
     size_bytes: int
     start_utc: datetime | None = None
     time_source: str = "none"
+    pieces: tuple[Piece, ...] = ()
+    start_local: datetime | None = None
+    recorder: str = ""
+    clock_problem: str = ""
+    encoding: str = ""
     identity: str = ""
     problem: str = ""
     layout: PcmLayout | None = None
@@ -152,7 +191,25 @@ class Recording:
 
     def utc(self, offset_s: float) -> datetime | None:
         """Clock time at an offset from the first sample."""
-        return None if self.start_utc is None else self.start_utc + timedelta(seconds=offset_s)
+        if self.start_utc is None:
+            return None
+        piece = self.piece_at(offset_s * self.rate_hz)
+        return piece.start_utc + timedelta(seconds=offset_s - piece.first_frame / self.rate_hz)
+
+    def utc_ns(self, sample: int, rate_hz: int) -> int | None:
+        """Clock time of a sample at some rate, in nanoseconds since 1970."""
+        if self.start_utc is None:
+            return None
+        piece = self.piece_at(sample * self.rate_hz / rate_hz)
+        since = sample * self.rate_hz - piece.first_frame * rate_hz
+        return to_ns(piece.start_utc) + since * _NS // (rate_hz * self.rate_hz)
+
+    def piece_at(self, frame: float) -> Piece:
+        """The piece in which a sample of the recording's own lies; only of a recording with a known start."""
+        if not self.pieces:
+            assert self.start_utc is not None
+            return Piece(0, self.start_utc)
+        return self.pieces[max(bisect.bisect(self.pieces, frame, key=lambda piece: piece.first_frame) - 1, 0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,16 +239,18 @@ class WindowScores:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A call that the detector found: a box in time and frequency with a score.
+    """A call that the detector, or a reviewer, found: a box in time and frequency with a score.
 
     Attributes:
         recording: name of the recording in which the call begins.
         channel: 1-based, as Raven counts.
-        begin_s, end_s: from the recording's first sample; ``0 <= begin_s < end_s <= duration``.
+        begin_s, end_s: from the recording's first sample; ``0 <= begin_s < end_s``. The end lies past the recording's own
+            where the call runs on into the next one.
         low_hz, high_hz: edges of the box.
         label: the class.
-        score: of the highest window, 0 to 1.
+        score: of the highest window, 0 to 1; None for a call that only a reviewer saw.
         detection_id: the same call gets the same id in every table and in every run.
+        review: ``yes``, ``no``, ``maybe`` or ``unreviewed``.
     """
 
     recording: str
@@ -201,8 +260,9 @@ class Detection:
     low_hz: float
     high_hz: float
     label: str
-    score: float
+    score: float | None
     detection_id: str
+    review: str = "unreviewed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +288,48 @@ class Annotation:
     score: float | None = None
     review: str = ""
     detection_id: str = ""
+
+
+class GapKind(StrEnum):
+    """Why a stretch of time is not part of the effort, or not twice."""
+
+    GAP = "gap"
+    OVERLAP = "overlap"
+    DUTY_CYCLE = "duty_cycle"
+    UNREADABLE = "unreadable"
+    DROPOUT = "dropout"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A stretch of time, half open, in nanoseconds since 1970 UTC.
+
+    Attributes:
+        kind: ``gap`` and ``duty_cycle``: nothing was recorded; ``overlap``: recorded more than once; ``unreadable``:
+            recorded, but not to be had; ``dropout``: the recorder wrote zeros.
+    """
+
+    begin_ns: int
+    end_ns: int
+    kind: GapKind
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A part of a recording that was not analysed, in samples at the model's rate from its first, half open.
+
+    Attributes:
+        kind: ``unreadable`` or ``dropout``.
+    """
+
+    begin_sample: int
+    end_sample: int
+    kind: GapKind
+
+    @property
+    def n_samples(self) -> int:
+        """Its length."""
+        return self.end_sample - self.begin_sample
 
 
 class Status(StrEnum):

@@ -58,6 +58,31 @@ class DetectionRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Track:
+    """Windows in a row and the stretch of sound that they look at.
+
+    They need not be equally far from one another everywhere: two recordings that go on in one another have a grid each.
+
+    Attributes:
+        grid: length and usual distance of the windows.
+        begins: int64 ``[n_windows]``, ascending: first sample of each window, on the axis on which calls are wanted.
+        boxes: float32 ``[n_windows, 4]``, each window's box as in `WindowScores`.
+        begin_sample, end_sample: where the stretch begins and ends; no box reaches out of it.
+    """
+
+    grid: WindowGrid
+    begins: IntArray
+    boxes: FloatArray
+    begin_sample: int
+    end_sample: int
+
+    @staticmethod
+    def regular(boxes: FloatArray, grid: WindowGrid, n_samples: int) -> Track:
+        """The windows of one recording of ``n_samples``."""
+        return Track(grid, np.arange(len(boxes), dtype=np.int64) * grid.hop_samples, boxes, 0, n_samples)
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """A call on a recording's own axis: samples at the model's rate, half open."""
 
@@ -83,29 +108,29 @@ _SHORTEST_S, _FALLBACK_S = 0.3, 1.0
 """A trace shorter than the first is no call's; a box of the second length then stands for the call."""
 
 
-def find(scores: FloatArray, boxes: FloatArray, grid: WindowGrid, n_samples: int, rule: DetectionRule) -> list[Call]:
-    """Calls of one class in one recording, in the order of their beginnings.
+def find(scores: FloatArray, track: Track, rule: DetectionRule) -> list[Call]:
+    """Calls of one class, in the order of their beginnings.
 
     Args:
         scores: float32 ``[n_windows]``; NaN where a window holds no sound.
-        boxes: float32 ``[n_windows, 4]``, each window's box as in `WindowScores`.
-        grid: places windows in time.
-        n_samples: length of the recording at the model's rate; no box reaches past it.
+        track: the windows, and what they saw.
         rule: thresholds and distances.
     """
+    grid = track.grid
     scores = np.nan_to_num(scores, nan=0.0)
     in_run = np.zeros(len(scores), np.bool_)
     for first, last in runs(scores, grid, rule):
         in_run[first : last + 1] = True
     candidates = np.flatnonzero(in_run & (scores >= rule.threshold) & _peaks(scores, grid))
     highest_first = candidates[np.argsort(-scores[candidates], kind="stable")]
-    absolute = _absolute_boxes(boxes, grid, n_samples, rule)
+    absolute = _absolute_boxes(track, rule)
     calls: dict[int, list[Call]] = defaultdict(list)  # by the window's length of time in which their middles lie
     for window in highest_first.tolist():
-        begin, end = grid.begin_sample(window), grid.begin_sample(window) + grid.window_samples
+        begin = int(track.begins[window])
+        end = begin + grid.window_samples
         if any(_covers(begin, end, other) for other in _near(calls, begin + grid.window_samples / 2, grid)):
             continue
-        call = _settle(scores, absolute, grid, window)
+        call = _settle(scores, absolute, track, window)
         middle, least = call.middle_sample, rule.separation_s * grid.rate_hz
         if all(abs(middle - other.middle_sample) >= least for other in _near(calls, middle, grid)):
             calls[int(middle // grid.window_samples)].append(call)
@@ -135,14 +160,15 @@ def runs(scores: FloatArray, grid: WindowGrid, rule: DetectionRule) -> list[tupl
     return [(first, last) for first, last in merged if (last - first + 1) * grid.hop_samples >= shortest]
 
 
-def _absolute_boxes(boxes: FloatArray, grid: WindowGrid, n_samples: int, rule: DetectionRule) -> FloatArray:
-    """Boxes ``[n_windows, 4]`` in samples from the recording's first, inside the recording.
+def _absolute_boxes(track: Track, rule: DetectionRule) -> FloatArray:
+    """Boxes ``[n_windows, 4]`` on the track's axis, inside its stretch of sound.
 
-    Where a window saw no trace, or none that lies in the recording, the middle second of its sound stands for the call.
+    Where a window saw no trace, or none that lies there, the middle second of its sound stands for the call.
     """
-    begins = np.arange(len(boxes), dtype=np.float64) * grid.hop_samples
-    ends = np.minimum(begins + grid.window_samples, n_samples)
-    seen = np.clip(boxes[:, :2] + begins[:, None], 0, n_samples)
+    grid, boxes = track.grid, track.boxes
+    seen = np.clip(boxes[:, :2] + track.begins[:, None].astype(np.float64), track.begin_sample, track.end_sample)
+    begins = np.maximum(track.begins, track.begin_sample).astype(np.float64)
+    ends = np.minimum(track.begins + grid.window_samples, track.end_sample)
     half = np.minimum(_FALLBACK_S * grid.rate_hz, ends - begins) / 2
     middle = (begins + ends) / 2
     low_hz, high_hz = np.broadcast_to(np.array(rule.default_band_hz)[:, None], (2, len(boxes)))
@@ -164,15 +190,15 @@ def _peaks(scores: FloatArray, grid: WindowGrid) -> npt.NDArray[np.bool_]:
     return peaks
 
 
-def _settle(scores: FloatArray, boxes: FloatArray, grid: WindowGrid, best: int) -> Call:
+def _settle(scores: FloatArray, boxes: FloatArray, track: Track, best: int) -> Call:
     """The call that a window saw, its box agreed upon with the windows around it that saw the same."""
-    reach = grid.window_samples // grid.hop_samples
+    reach = track.grid.window_samples // track.grid.hop_samples
     near: IntArray = np.arange(max(best - reach, 0), min(best + reach + 1, len(scores)))
     begin, end = boxes[best, :2]
     middles = boxes[near, :2].mean(axis=1)
-    begins = near * grid.hop_samples
+    begins = track.begins[near]
     same = np.abs(middles - (begin + end) / 2) < (end - begin) / 2
-    whole = (begins <= begin) & (begins + grid.window_samples >= end)
+    whole = (begins <= begin) & (begins + track.grid.window_samples >= end)
     agreeing = near[same & whole & (scores[near] >= _AGREEING * scores[best])]
     agreed = np.median(boxes[agreeing], axis=0)
     return Call(

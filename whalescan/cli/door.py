@@ -15,7 +15,7 @@ from whalescan._version import __version__
 from whalescan.core import ModelError, TableError, UsageError, WhalescanError
 
 _SECTIONS = {
-    "Recordings to tables": ("run", "detect"),
+    "Recordings to tables": ("check", "run", "detect", "import-review"),
     "Models": ("model", "train", "evaluate"),
     "Sound with known calls": ("simulate",),
 }
@@ -61,11 +61,11 @@ def read_config(context: click.Context, _parameter: click.Parameter, path: Path 
     options = document
     if "options" in document:  # a run.json
         options = {**document["options"], "recordings": document.get("recordings", [])}
-    known = {option.name: option for option in context.command.params if option.name}
+    known = {spelling: option.name for option in context.command.params for spelling in (option.name, *option.opts)}
     defaults = {}
     for name, value in options.items():
-        key = name.replace("-", "_")
-        if key not in known or key == "config":
+        key = known.get(name.replace("-", "_"), known.get(f"--{name.replace('_', '-')}"))
+        if key is None or key == "config":
             raise UsageError(f"--config {path}: there is no option {name!r}; see `whalescan run --help`")
         defaults[key] = value if value != "" else None
     context.default_map = defaults

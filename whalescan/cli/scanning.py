@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,16 +16,22 @@ from whalescan.core import UsageError
 if TYPE_CHECKING:
     from whalescan.survey.outputs import Survey
 
-_score_options = together(
+score_options = together(
     click.option("--model", help="A model file. Default: the one inside the package."),
     click.option("--hop", type=float, default=ScoreOptions.hop_s, show_default=True, help="Seconds between windows."),
     click.option("--channel", default=ScoreOptions.channel, show_default=True, help="Which channel: 1, 2, ... or all."),
 )
-_table_options = together(
-    click.option("--threshold", type=float, help="Score at which a detection opens. Default: the model's."),
+clock_options = together(
     click.option("--timezone", default="", help="Zone of the clocks in file names that state none: UTC, UTC-5, a name."),
     click.option("--time-format", default="", help="strptime format of the times in file names."),
-    click.option("--raven-root", default="", help="Folder of the recordings as the reviewer's computer sees it."),
+)
+_table_options = together(
+    click.option("--raven-root", help="Folder of the recordings as the reviewer's computer sees it."),
+    click.option("--summary-timezone", metavar="ZONE", help="Hourly and daily tables by the clocks of a zone, too."),
+    click.option("--min-validated", type=int, help="Confirmed calls that make an hour or day DETECTED. Default: 3."),
+    click.option("--format", "formats", multiple=True, help="Further formats: audacity, kaleidoscope, parquet."),
+    click.option("--pars", metavar="FILE.toml", help="Write NOAA's PARS detectiondata.csv, with what FILE.toml says."),
+    click.option("--makara", metavar="FILE.toml", help="Write Makara's analyses.csv and detections.csv likewise."),
 )
 _work_options = together(
     click.option("--device", default=WorkOptions.device, show_default=True, help="auto, cpu, cuda or cuda:N."),
@@ -41,7 +48,9 @@ _work_options = together(
 @main.command()
 @click.argument("recordings", nargs=-1)
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the results.")
-@_score_options
+@score_options
+@click.option("--threshold", type=float, help="Score at which a detection opens. Default: the model's.")
+@clock_options
 @_table_options
 @_work_options
 @click.option(
@@ -61,7 +70,12 @@ def run(
     threshold: float | None,
     timezone: str,
     time_format: str,
-    raven_root: str,
+    raven_root: str | None,
+    summary_timezone: str | None,
+    min_validated: int | None,
+    formats: tuple[str, ...],
+    pars: str | None,
+    makara: str | None,
     device: str,
     batch_size: int,
     workers: int,
@@ -85,7 +99,15 @@ def run(
             inputs=recordings,
             output=output,
             scores=ScoreOptions(model or "", hop, str(channel)),
-            tables=TableOptions(threshold, timezone or "", time_format or "", raven_root or ""),
+            tables=_asked_for(
+                TableOptions(threshold, timezone or "", time_format or ""),
+                raven_root,
+                summary_timezone,
+                min_validated,
+                formats,
+                pars,
+                makara,
+            ),
             work=WorkOptions(device, batch_size, workers, scheduler or "", any_class, restart, quiet, verbose),
         )
     )
@@ -106,8 +128,45 @@ def _report(survey: Survey, output: Path, quiet: bool) -> None:
 @main.command()
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--threshold", type=float, help="Score at which a detection opens. Default: the one used last.")
-def detect(out: Path, threshold: float | None) -> None:
-    """Find calls anew in the scores that a run left in OUT; needs neither sound nor model."""
+@_table_options
+def detect(
+    out: Path,
+    threshold: float | None,
+    raven_root: str | None,
+    summary_timezone: str | None,
+    min_validated: int | None,
+    formats: tuple[str, ...],
+    pars: str | None,
+    makara: str | None,
+) -> None:
+    """Find calls anew in the scores that a run left in OUT; needs neither sound nor model.
+
+    What is not said stays as it was said last.
+    """
+    from whalescan.survey import provenance
     from whalescan.survey.run import detect as detect_again
 
-    _report(detect_again(out, threshold), out, quiet=False)
+    last = provenance.read(out).tables
+    options = _asked_for(last, raven_root, summary_timezone, min_validated, formats, pars, makara)
+    _report(detect_again(out, threshold, options), out, quiet=False)
+
+
+def _asked_for(
+    last: TableOptions,
+    raven_root: str | None,
+    summary_timezone: str | None,
+    min_validated: int | None,
+    formats: tuple[str, ...],
+    pars: str | None,
+    makara: str | None,
+) -> TableOptions:
+    """Options for tables as they were, but for those that are said anew; an empty text takes one back."""
+    return replace(
+        last,
+        raven_root=last.raven_root if raven_root is None else raven_root,
+        summary_timezone=last.summary_timezone if summary_timezone is None else summary_timezone,
+        min_validated=last.min_validated if min_validated is None else min_validated,
+        formats=tuple(dict.fromkeys(formats)) or last.formats,
+        pars=last.pars if pars is None else pars,
+        makara=last.makara if makara is None else makara,
+    )

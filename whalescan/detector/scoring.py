@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from whalescan.detector import complexity, evidence
 from whalescan.detector.modelfile import load_detector
 from whalescan.detector.network import best_dtype, prepare_for_scanning
 from whalescan.detector.spec import Model
+from whalescan.sound.windows import cut
 
 _BOX_LOGIT = -4.0
 """Windows below this logit are not asked where their call is. Calibration, which gives scores meaning, has no part in it."""
@@ -28,15 +30,16 @@ class Scorer:
         self._detector = prepare_for_scanning(load_detector(model), device, best_dtype(device))
         self._slope, self._offset = torch.tensor(model.spec.calibration, device=device).T
 
-    def score(self, samples: FloatArray, grid: WindowGrid, n_windows: int) -> WindowScores:
+    def score(self, samples: FloatArray, grid: WindowGrid, n_windows: int, jumps: Sequence[int] = ()) -> WindowScores:
         """Score ``n_windows`` windows, the first of which begins with the first sample.
 
         Args:
             samples: float32 ``[n]``; windows that reach past the end are filled with the mirrored sound.
             grid: distance and length of the windows.
             n_windows: how many.
+            jumps: samples at which the clock jumps; a window hears one side of them only.
         """
-        windows = _windows(samples, grid, n_windows)
+        windows = cut(samples, grid, n_windows, jumps)
         with torch.inference_mode(), _one_thread:
             batches = [self._score(windows[i : i + self.batch_size]) for i in range(0, n_windows, self.batch_size)]
         return WindowScores.join(batches)
@@ -59,21 +62,6 @@ def _boxes(contrast: Tensor, logits: FloatArray, scorer: Scorer) -> FloatArray:
     for i, cells in zip(chosen, contrast[chosen].cpu().numpy(), strict=True):
         boxes[i] = evidence.call_box(cells, scorer.spec.front_end)
     return boxes
-
-
-def _windows(samples: FloatArray, grid: WindowGrid, n_windows: int) -> FloatArray:
-    """View ``[n_windows, window_samples]``."""
-    needed = grid.begin_sample(n_windows - 1) + grid.window_samples
-    if needed > len(samples):
-        samples = mirror_end(samples, grid.begin_sample(n_windows - 1), needed)
-    every = np.lib.stride_tricks.sliding_window_view(samples, grid.window_samples)
-    return every[:: grid.hop_samples][:n_windows]
-
-
-def mirror_end(samples: FloatArray, begin: int, needed: int) -> FloatArray:
-    """Fill the last window, from ``begin``, with its own sound mirrored: no step, no silence, no foreign sound."""
-    own = samples[begin:]
-    return np.concatenate([samples[:begin], np.pad(own, (0, needed - len(samples)), "reflect")])
 
 
 class _OneThread:

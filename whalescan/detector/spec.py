@@ -62,6 +62,11 @@ class FrontEndOptions:
         return (self.window_samples - self.fft_samples) // self.frame_hop_samples + 1
 
     @property
+    def band_hz(self) -> tuple[float, float]:
+        """Lowest and highest frequency of the picture."""
+        return self.low_bin * self.bin_hz, (self.low_bin + self.n_bins) * self.bin_hz
+
+    @property
     def bin_hz(self) -> float:
         """Width of a frequency bin."""
         return self.rate_hz / self.fft_samples
@@ -130,8 +135,7 @@ def describe(model: Model) -> str:
     """A model as text for a person."""
     spec = model.spec
     front_end = spec.front_end
-    low_hz = front_end.low_bin * front_end.bin_hz
-    top_hz = (front_end.low_bin + front_end.n_bins) * front_end.bin_hz
+    low_hz, top_hz = front_end.band_hz
     thresholds = ", ".join(f"{name} {value:g}" for name, value in zip(spec.classes, spec.thresholds, strict=True))
     lines = [
         f"name          {model.name}",

@@ -20,6 +20,7 @@ from whalescan.evaluation import intervals, measures
 from whalescan.evaluation.intervals import Draws, Interval
 from whalescan.evaluation.measures import Calibration, Flags, Numbers
 from whalescan.evaluation.wording import some_of
+from whalescan.sound.windows import cut
 
 TABLE, FOLDER = "train.csv", "train"
 HELD_OUT = "validation"
@@ -206,7 +207,4 @@ def read_clip(path: Path, channel: int, rate_hz: int) -> FloatArray:
 
 def clip_windows(samples: FloatArray, grid: WindowGrid) -> FloatArray:
     """Windows ``[n_windows, window_samples]`` of a clip; what the last one lacks is filled with its mirrored sound."""
-    last = grid.begin_sample(grid.n_windows(len(samples)) - 1)
-    lacking = max(0, last + grid.window_samples - len(samples))
-    whole = np.concatenate([samples[:last], np.pad(samples[last:], (0, lacking), "reflect")])
-    return np.lib.stride_tricks.sliding_window_view(whole, grid.window_samples)[:: grid.hop_samples]
+    return cut(samples, grid, grid.n_windows(len(samples)))

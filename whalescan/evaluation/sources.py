@@ -12,10 +12,10 @@ from whalescan.calls.detections import DetectionRule
 from whalescan.core import Annotation, Recording, RecordingError, TableError, UsageError
 from whalescan.detector.spec import UPCALL
 from whalescan.sound import recordings
-from whalescan.tables.calling import find_calls
 from whalescan.tables.csvs import listed_files
-from whalescan.tables.scorefile import ScoreFile, read_scores, score_path
+from whalescan.tables.scorefile import read_scores, score_path
 from whalescan.tables.selections import find_tables, once, place
+from whalescan.tables.stored import Called, Scored, call_all
 
 _RUN, _FILES, _SCORES = "run.json", "files.csv", "scores"
 _TABLE_THRESHOLD = 0.5
@@ -89,7 +89,7 @@ def _read_run(folder: Path, options: SourceOptions) -> Source:
     """Detections at the lowest threshold: a call is found there as it is found at any higher one."""
     detector, rule = _rule(folder / _RUN)
     at_lowest = replace(rule, threshold=options.lowest)
-    heard, notes = [], []
+    entries, heard, notes = [], [], []
     for row in listed_files(folder / _FILES):
         stored = score_path(folder / _SCORES, row.name, options.channel)
         if not stored.exists():
@@ -97,16 +97,17 @@ def _read_run(folder: Path, options: SourceOptions) -> Source:
             notes.append(f"left out: {row.name}: {why}")
             continue
         try:
-            scores = read_scores(stored)
+            entries.append(Scored(read_scores(stored).recording, (options.channel,)))
         except TableError as error:
             notes.append(f"left out: {error}")
-            continue
-        recording, grid = scores.recording, scores.grid
-        hours = (recording.duration_s - grid.seconds(scores.lost_samples)) / 3600
+    for called in call_all(folder / _SCORES, entries, at_lowest):
+        (scores,), recording = called.scores, called.recording
+        hours = (recording.duration_s - scores.grid.seconds(scores.lost_samples)) / 3600
         if hours <= 0:
-            notes.append(f"left out: {row.name}: none of it could be read")
+            notes.append(f"left out: {recording.name}: none of it could be read")
             continue
-        heard.append(Heard(recording, hours, _calls(scores, options, at_lowest)))
+        heard.append(Heard(recording, hours, _calls(called, options)))
+    heard.sort(key=lambda one: one.recording.name)
     if not heard:
         why = f" ({notes[0]})" if notes else ""
         raise UsageError(f"{folder}: no recording there has scores of channel {options.channel}{why}; see --channel")
@@ -122,11 +123,12 @@ def _rule(path: Path) -> tuple[str, DetectionRule]:
         raise TableError(f"{path}: no finished run there ({error}); give the `run` command again") from error
 
 
-def _calls(scores: ScoreFile, options: SourceOptions, rule: DetectionRule) -> tuple[Annotation, ...]:
+def _calls(called: Called, options: SourceOptions) -> tuple[Annotation, ...]:
     """The calls of the class, as selections."""
-    label = options.label or (scores.classes[0] if len(scores.classes) == 1 else UPCALL)
-    if label not in scores.classes:
-        raise UsageError(f"--class {label!r} is none of the model's; it knows {', '.join(scores.classes)}")
+    classes = called.scores[0].classes
+    label = options.label or (classes[0] if len(classes) == 1 else UPCALL)
+    if label not in classes:
+        raise UsageError(f"--class {label!r} is none of the model's; it knows {', '.join(classes)}")
     return tuple(
         Annotation(
             begin_s=call.begin_s,
@@ -138,7 +140,7 @@ def _calls(scores: ScoreFile, options: SourceOptions, rule: DetectionRule) -> tu
             score=call.score,
             detection_id=call.detection_id,
         )
-        for call in find_calls(scores, rule)
+        for call in called.calls
         if call.label == label
     )
 

@@ -15,7 +15,6 @@ from whalescan.core import Annotation, FloatArray, IntArray, Recording, Recordin
 from whalescan.learn.examples import REVIEWS, BoolArray, CutPlan, Cutting, DataOptions, Examples, Problem, Verdict
 from whalescan.learn.windows import Places, Selected, lay
 from whalescan.sound import reading, recordings
-from whalescan.sound.clocks import ClockOptions, start_time
 from whalescan.tables.selections import find_tables, is_only_a_detectors, once, place
 
 _UNREADABLE = "recordings that cannot be read, or not wholly"
@@ -23,7 +22,6 @@ _NOT_ANNOTATED = "recordings without a table"
 _MISPLACED = "tables and selections that fit nowhere"
 _LABELS = "labels"
 _LOST = "recordings with calls that are not among the examples"
-_NAMES_ARE_UTC = ClockOptions(timezone="UTC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +166,7 @@ def _random(seed: int, name: str) -> np.random.Generator:
 
 def _group(recording: Recording, options: DataOptions) -> str:
     """``2009-03-28``, or the path below the root with its suffix, which no day and no clip's hash looks like."""
-    begin = recording.start_utc or start_time(recording.path.name, _NAMES_ARE_UTC).utc
+    begin = recording.start_utc or recording.start_local
     return f"{begin:%Y-%m-%d}" if begin and options.group_by == "day" else recording.relative
 
 
@@ -187,7 +185,7 @@ def _read(recording: Recording, places: Places, plan: CutPlan) -> tuple[FloatArr
         for i, at in zip(near, begins - first, strict=True):
             own = slice(at, at + plan.window_samples)
             windows[i], whole[i] = sound.samples[own], not sound.lost[own].any()
-        problem = problem or sound.problem
+        problem = problem or next(iter(sound.problems), "")
     return windows, whole, problem
 
 

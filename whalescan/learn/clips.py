@@ -12,10 +12,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from whalescan.core import FloatArray, RecordingError, UsageError
-from whalescan.detector.scoring import mirror_end
 from whalescan.detector.spec import UPCALL
 from whalescan.learn.examples import BoolArray, CutPlan, Cutting, DataOptions, Examples, Problem, Verdict
 from whalescan.sound import reading, recordings
+from whalescan.sound.windows import mirror_end
 
 TABLE = "train.csv"
 _FOLDER = "train"
@@ -144,7 +144,7 @@ def _read(path: Path, plan: CutPlan) -> _Clip:
     begin = max(n_samples - window_samples, 0) // 2
     sound = reading.read(recording, 1, rate_hz, begin, begin + window_samples)
     if sound.lost.any():
-        raise RecordingError(f"{path}: damaged ({sound.problem}); copy it again or delete its row")
+        raise RecordingError(f"{path}: damaged ({sound.problems[0]}); copy it again or delete its row")
     own, changes = sound.samples, []
     if recording.rate_hz != rate_hz:
         changes.append(f"at {recording.rate_hz} Hz were resampled to {rate_hz} Hz")

@@ -158,7 +158,7 @@ def read_without_calls(inputs: Sequence[str], rate_hz: int, window_samples: int,
         except RecordingError as error:
             problems.append(Problem(_UNREADABLE, str(error)))
             continue
-        if problem := recording.problem or sound.problem:
+        if problem := recording.problem or next(iter(sound.problems), ""):
             problems.append(Problem(_UNREADABLE, f"{recording.path}: {problem}"))
         if len(sound.samples) < window_samples:
             text = (

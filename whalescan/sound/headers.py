@@ -2,14 +2,13 @@
 
 A recorder whose battery dies leaves a header with a length of 0; one that writes past 4 GiB leaves a length that wrapped
 around. libsndfile believes both and silently gives too little. Here the chunks are walked once more, so that such files
-are read to their end, and files that were cut short are known as such.
+are read to their end, and files that were cut short are known as such. What tells of the clock is picked up on the way.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 from whalescan.core import PcmLayout
@@ -31,6 +30,9 @@ _W64_HEAD_BYTES = 40
 _ALL_ONES = 0xFFFFFFFF
 _UNKNOWN_BYTES = ((0x7FFFF000, 0x7FFFFFFF), (0xFFFFF000, _ALL_ONES))
 """Lengths that programs write which do not know it yet."""
+_LARGEST_FORMAT_BYTES = 2**8
+_LARGEST_HARP_BYTES = 2**22
+_LARGEST_LIST_BYTES = 2**12
 _LITTER_BYTES = 2**20
 _LIKELY_SOUND_BYTES = 1024
 """Fewer stray bytes than this behind the declared samples are taken for litter, not for sound."""
@@ -44,12 +46,16 @@ class HeaderClaim:
         declared_bytes: length of the samples as the header has it.
         available_bytes: length of what lies there.
         block_bytes: length of one sample of all channels.
+        harp: the ``harp`` chunk of an XWAV, `xwav` reads it; None where there is none.
+        comment: what stands under ``ICMT`` before the samples; AudioMoths tell the time there.
     """
 
     layout: PcmLayout
     declared_bytes: int
     available_bytes: int
     block_bytes: int
+    harp: bytes | None = None
+    comment: str = ""
 
     @property
     def states_too_little(self) -> bool:
@@ -73,29 +79,33 @@ class HeaderClaim:
         return self.declared_bytes // self.block_bytes
 
 
-def examine(path: Path) -> HeaderClaim | None:
+def examine(file: BinaryIO, size_bytes: int) -> HeaderClaim | None:
     """Walk the chunks of a RIFF or AIFF file; None for any other format and for encodings other than plain samples."""
-    with path.open("rb") as file:
-        size_bytes = path.stat().st_size
-        magic = file.read(12)
-        if magic[:4] in (b"RIFF", b"RF64") and magic[8:] == b"WAVE":
-            return _examine_wav(file, size_bytes)
-        if magic[:4] == b"riff":
-            return _examine_w64(file, size_bytes)
-        if magic[:4] == b"FORM" and magic[8:] in (b"AIFF", b"AIFC"):
-            return _examine_aiff(file, size_bytes)
+    file.seek(0)
+    magic = file.read(12)
+    if magic[:4] in (b"RIFF", b"RF64") and magic[8:] == b"WAVE":
+        return _examine_wav(file, size_bytes)
+    if magic[:4] == b"riff":
+        return _examine_w64(file, size_bytes)
+    if magic[:4] == b"FORM" and magic[8:] in (b"AIFF", b"AIFC"):
+        return _examine_aiff(file, size_bytes)
     return None
 
 
 def _examine_wav(file: BinaryIO, size_bytes: int) -> HeaderClaim | None:
-    subtype, block_bytes, long_length = None, 0, None
+    subtype, block_bytes, long_length, comment = None, 0, None, ""
+    harp: bytes | None = None
     while len(head := file.read(8)) == 8:
         kind, length = struct.unpack("<4sI", head)
         begin = file.tell()
         if kind == b"ds64":
             long_length = struct.unpack("<QQ", file.read(16).ljust(16, b"\0"))[1]
         elif kind == b"fmt ":
-            subtype, block_bytes = _wav_encoding(file.read(length))
+            subtype, block_bytes = _wav_encoding(file.read(min(length, _LARGEST_FORMAT_BYTES)))
+        elif kind == b"harp":
+            harp = file.read(min(length, _LARGEST_HARP_BYTES))
+        elif kind == b"LIST":
+            comment = _comment(file.read(min(length, _LARGEST_LIST_BYTES))) or comment
         elif kind == b"data":
             if subtype is None or block_bytes == 0:
                 return None
@@ -103,9 +113,21 @@ def _examine_wav(file: BinaryIO, size_bytes: int) -> HeaderClaim | None:
             if long_length is not None and length == _ALL_ONES:
                 length = long_length
             end = _end_of_sound(file, begin + length, size_bytes, "<")
-            return HeaderClaim(layout, length, end - begin, block_bytes)
+            return HeaderClaim(layout, length, end - begin, block_bytes, harp, comment)
         file.seek(begin + length + length % 2)
     return None
+
+
+def _comment(body: bytes) -> str:
+    """The ``ICMT`` text of a LIST chunk; empty where it has none."""
+    position = 4
+    while body[:4] == b"INFO" and position + 8 <= len(body):
+        kind, length = struct.unpack_from("<4sI", body, position)
+        position += 8
+        if kind == b"ICMT":
+            return body[position : position + length].split(b"\0")[0].decode("ascii", "replace")
+        position += length + length % 2
+    return ""
 
 
 def _examine_w64(file: BinaryIO, size_bytes: int) -> HeaderClaim | None:
@@ -115,7 +137,7 @@ def _examine_w64(file: BinaryIO, size_bytes: int) -> HeaderClaim | None:
     while len(head := file.read(24)) == 24:
         begin, length = file.tell(), struct.unpack("<Q", head[16:])[0] - 24
         if head[:4] == b"fmt ":
-            subtype, block_bytes = _wav_encoding(file.read(min(length, 40)))
+            subtype, block_bytes = _wav_encoding(file.read(min(length, _LARGEST_FORMAT_BYTES)))
         elif head[:4] == b"data":
             if subtype is None or block_bytes == 0:
                 return None
@@ -143,7 +165,7 @@ def _examine_aiff(file: BinaryIO, size_bytes: int) -> HeaderClaim | None:
         kind, length = struct.unpack(">4sI", head)
         begin = file.tell()
         if kind == b"COMM":
-            body = file.read(length)
+            body = file.read(min(length, _LARGEST_FORMAT_BYTES))
             if len(body) < 18:
                 return None
             channels, n_frames, bits = struct.unpack(">HIH", body[:8])

@@ -5,14 +5,15 @@ sample has one value, whichever chunk it is read for, and memory does not grow w
 margin the result agrees with resampling the whole recording at once within 2e-6 of full scale.
 
 What cannot be decoded, and samples that are no numbers, become silence that is named: the sound before and after keeps its
-place in time.
+place in time. So do drop-outs, which recorders fill with zeros: a second of exact zeros is no sea.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ from whalescan.core import FloatArray, Recording, RecordingError
 
 SEGMENT_S = 30
 MARGIN_S = 1
+DROPOUT_S = 1
+"""Exact zeros for this long are what a recorder writes where it has lost sound. The margin is as long, so that each segment
+sees whether a run of zeros at its border is."""
 _BLOCK_S = 1
 """What is decoded at a time, and what is lost around a place that cannot be decoded."""
 
@@ -41,53 +45,80 @@ class Sound:
     Attributes:
         samples: float32 ``[n]``, full scale is 1; silence where nothing could be read.
         lost: bool ``[n]``, true where nothing could be read.
-        problem: the first thing that was wrong, with its place; empty where nothing was.
+        silent: bool ``[n]``, true in drop-outs; nowhere where ``lost`` is.
+        problems: what was wrong, each with its place, in the order of places.
     """
 
     samples: FloatArray
     lost: BoolArray
-    problem: str = ""
+    silent: BoolArray
+    problems: tuple[str, ...] = ()
+
+    @staticmethod
+    def join(parts: Sequence[Sound]) -> Sound:
+        """Sounds that follow one another as one."""
+        return Sound(
+            np.concatenate([part.samples for part in parts]),
+            np.concatenate([part.lost for part in parts]),
+            np.concatenate([part.silent for part in parts]),
+            tuple(itertools.chain.from_iterable(part.problems for part in parts)),
+        )
 
 
-def read(recording: Recording, channel: int, rate_hz: int, begin: int, end: int) -> Sound:
+def read(recording: Recording, channel: int, rate_hz: int, begin: int, end: int, after: Sequence[Recording] = ()) -> Sound:
     """Samples ``begin`` to ``end`` (at ``rate_hz``, from the recording's first) of a 1-based channel.
+
+    Args:
+        recording: what is read, up to its end.
+        channel: counted from 1.
+        rate_hz: what the sound is resampled to.
+        begin: first sample, inside the recording.
+        end: sample behind the last.
+        after: recordings in which the sound goes on, where ``end`` lies past the recording's own.
 
     Raises:
         RecordingError: when the file cannot be opened any more.
     """
-    end = min(end, recording.n_samples(rate_hz))
+    own_end = recording.n_samples(rate_hz)
+    parts = [_read_own(recording, channel, rate_hz, begin, min(end, own_end))]
+    for following in after:
+        if (end := end - own_end) <= 0:
+            break
+        own_end = following.n_samples(rate_hz)
+        parts.append(replace(_read_own(following, channel, rate_hz, 0, min(end, own_end)), problems=()))  # its own to name
+    return Sound.join(parts)
+
+
+def _read_own(recording: Recording, channel: int, rate_hz: int, begin: int, end: int) -> Sound:
     segment_samples = SEGMENT_S * rate_hz
-    parts, problem = [], ""
+    nothing = np.zeros(0, np.bool_)
+    parts = [Sound(np.zeros(0, np.float32), nothing, nothing)]
     for index in range(begin // segment_samples, -(-end // segment_samples)):
         first = index * segment_samples
         segment = _read_segment(recording, channel, rate_hz, index)
         cut = slice(max(begin - first, 0), end - first)
-        parts.append((segment.samples[cut], segment.lost[cut]))
-        problem = problem or segment.problem
-    if not parts:
-        return Sound(np.zeros(0, np.float32), np.zeros(0, np.bool_))
-    samples, lost = zip(*parts, strict=True)
-    return Sound(np.concatenate(samples), np.concatenate(lost), problem)
+        parts.append(Sound(segment.samples[cut], segment.lost[cut], segment.silent[cut], segment.problems))
+    return Sound.join(parts)
 
 
 def _read_segment(recording: Recording, channel: int, rate_hz: int, index: int) -> Sound:
     """One segment of the fixed grid, resampled with its margins, and cut to its own seconds."""
     begin_s, end_s = index * SEGMENT_S, (index + 1) * SEGMENT_S
     n_frames = recording.n_frames
-    margin_s = MARGIN_S if rate_hz != recording.rate_hz else 0
-    from_s = max(begin_s - margin_s, 0)
-    native = _decode(recording, channel, from_s * recording.rate_hz, min((end_s + margin_s) * recording.rate_hz, n_frames))
+    from_s = max(begin_s - MARGIN_S, 0)
+    native = _decode(recording, channel, from_s * recording.rate_hz, min((end_s + MARGIN_S) * recording.rate_hz, n_frames))
     last = min(end_s * rate_hz, recording.n_samples(rate_hz))
     skip, n = (begin_s - from_s) * rate_hz, last - begin_s * rate_hz
     if rate_hz == recording.rate_hz:
-        return native
+        own = slice(skip, skip + n)
+        return Sound(native.samples[own], native.lost[own], native.silent[own], native.problems)
     resampled = soxr.resample(native.samples, recording.rate_hz, rate_hz)[skip : skip + n]
     samples = np.zeros(n, np.float32)  # soxr rounds the length, the grid rounds it up
     samples[: len(resampled)] = resampled
-    nearest = (np.arange(skip, skip + n) * recording.rate_hz) // rate_hz
-    lost = native.lost[np.minimum(nearest, len(native.lost) - 1)]
+    nearest = np.minimum((np.arange(skip, skip + n) * recording.rate_hz) // rate_hz, len(native.lost) - 1)
+    lost = native.lost[nearest]
     samples[lost] = 0
-    return Sound(samples, lost, native.problem)
+    return Sound(samples, lost, native.silent[nearest], native.problems)
 
 
 def _decode(recording: Recording, channel: int, begin: int, end: int) -> Sound:
@@ -121,7 +152,18 @@ def _decode(recording: Recording, channel: int, begin: int, end: int) -> Sound:
         at_s = (begin + int(broken.argmax())) / recording.rate_hz
         problems.append(f"at {at_s:.1f} s: samples that are no finite numbers")
         samples[broken] = 0
-    return Sound(samples, lost | broken, problems[0] if problems else "")
+    lost |= broken
+    return Sound(samples, lost, dropouts(samples, recording.rate_hz) & ~lost, tuple(problems))
+
+
+def dropouts(samples: FloatArray, rate_hz: int) -> BoolArray:
+    """Where samples are part of a run of exact zeros of `DROPOUT_S` or more."""
+    zero = np.concatenate([[False], samples == 0, [False]])
+    edges = np.flatnonzero(zero[1:] != zero[:-1])
+    found = np.zeros(len(samples), np.bool_)
+    for begin, end in edges.reshape(-1, 2)[np.diff(edges.reshape(-1, 2)).ravel() >= DROPOUT_S * rate_hz]:
+        found[begin:end] = True
+    return found
 
 
 def _blocks(begin: int, end: int, length: int) -> Iterator[tuple[int, int]]:

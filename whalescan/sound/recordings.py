@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import soundfile
 
 from whalescan.core import Recording, RecordingError, UsageError, plain_text
-from whalescan.sound import headers
-from whalescan.sound.clocks import ClockOptions, start_time
+from whalescan.sound import clocks, headers
+from whalescan.sound.clocks import ClockOptions, StartTime
 
 SUFFIXES = frozenset({".wav", ".wave", ".bwf", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".flac"})
 LOWEST_RATE_HZ = 600
@@ -24,7 +25,7 @@ LOWEST_RATE_HZ = 600
 _CHANNEL_NAME = re.compile(r"\.ch\d+$")
 _LONGEST_NAME_BYTES = 220
 """A table's name is longer than its recording's, and file systems end at 255 bytes."""
-_END_BYTES = 2**16
+_END_BYTES = 2**12
 _UNKNOWN_LENGTH = 2**62
 """libsndfile gives a length beyond this where a FLAC file does not state one."""
 
@@ -153,11 +154,13 @@ def inspect(found: Found, clock: ClockOptions | None = None) -> Recording:
             f"{path}: its name is too long for the tables' names; shorten it to {_LONGEST_NAME_BYTES} bytes"
         )
     try:
-        size_bytes, identity = _identify(path)
-        if size_bytes == 0:
-            raise RecordingError(f"{path}: empty file (0 bytes); copy it again from the recorder")
-        claim = headers.examine(path)
-        info = soundfile.info(path)
+        with path.open("rb") as file:
+            size_bytes, identity = _identify(file)
+            if size_bytes == 0:
+                raise RecordingError(f"{path}: empty file (0 bytes); copy it again from the recorder")
+            claim = headers.examine(file, size_bytes)
+        with soundfile.SoundFile(path) as info:  # not soundfile.info, which gathers more
+            pass
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read ({error.strerror or error}); look at its permissions") from error
     except UnicodeError as error:
@@ -179,7 +182,7 @@ def inspect(found: Found, clock: ClockOptions | None = None) -> Recording:
         )
     if n_frames <= 0:
         raise RecordingError(f"{path}: a header without any sound behind it; copy it again from the recorder")
-    start = start_time(path.name, clock)
+    start = clocks.read_clock(path, clock, clocks.Header(info.samplerate, info.channels, n_frames, claim))
     return Recording(
         name=found.name,
         path=path,
@@ -190,20 +193,35 @@ def inspect(found: Found, clock: ClockOptions | None = None) -> Recording:
         size_bytes=size_bytes,
         start_utc=start.utc,
         time_source=start.source,
+        pieces=start.pieces,
+        start_local=start.local,
+        recorder=start.recorder,
+        clock_problem=start.problem,
+        encoding=f"{info.format} {info.subtype}",
         identity=identity,
         problem=problem,
         layout=layout,
     )
 
 
-def _identify(path: Path) -> tuple[int, str]:
+def start_of_unreadable(found: Found, clock: ClockOptions | None = None) -> StartTime:
+    """When a recording began whose header cannot be read: what its name and the log beside it tell."""
+    return clocks.read_clock(found.path, clock)
+
+
+def _identify(file: BinaryIO) -> tuple[int, str]:
     """Length of a file, and a text that changes when its content does."""
-    with path.open("rb") as file:
-        facts = os.fstat(file.fileno())
-        ends = hashlib.sha256(file.read(_END_BYTES))
-        file.seek(max(facts.st_size - _END_BYTES, 0))
-        ends.update(file.read(_END_BYTES))
+    facts = os.fstat(file.fileno())
+    ends = hashlib.sha256(file.read(_END_BYTES))
+    file.seek(max(facts.st_size - _END_BYTES, 0))
+    ends.update(file.read(_END_BYTES))
     return facts.st_size, f"{facts.st_size}-{facts.st_mtime_ns}-{ends.hexdigest()[:16]}"
+
+
+def content_key(recording: Recording) -> str:
+    """A text that is the same for copies of a file, and hardly ever for two others: it is made of length and ends."""
+    size, _, ends = recording.identity.split("-")
+    return f"{size}-{ends}"
 
 
 def _count_frames(path: Path) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,10 +18,11 @@ from dask.system import CPU_COUNT
 from distributed import Client, LocalCluster, as_completed
 
 from whalescan.config import WorkOptions
-from whalescan.core import ModelError, RecordingError, UsageError, WindowGrid, WindowScores
+from whalescan.core import GapKind, Loss, ModelError, RecordingError, UsageError, WindowGrid, WindowScores
 from whalescan.detector.spec import Model, find_model
-from whalescan.sound import reading
-from whalescan.survey.plan import Chunk
+from whalescan.sound import reading, timeline
+from whalescan.sound.windows import hearing, unheard
+from whalescan.survey.plan import Chunk, n_windows
 
 if TYPE_CHECKING:
     from whalescan.detector.scoring import Scorer
@@ -46,16 +47,16 @@ class ScoredChunk:
     """A chunk with its scores.
 
     Attributes:
-        windows: the scores; NaN where a window holds no sound that could be read.
-        lost_samples: samples of the chunk's own that could not be read.
-        problem: what was wrong, and where; empty where nothing was.
+        windows: the scores; NaN where a window holds no sound.
+        losses: samples of the chunk's own that were not analysed.
+        problems: what was wrong, and where.
         is_final: False where another try might do better: the chunk's scoring failed, not its sound.
     """
 
     chunk: Chunk
     windows: WindowScores
-    lost_samples: int
-    problem: str
+    losses: tuple[Loss, ...]
+    problems: tuple[str, ...]
     is_final: bool = True
 
 
@@ -92,23 +93,36 @@ def score_chunks(chunks: Iterable[Chunk], task: Task, options: WorkOptions) -> I
 def score_chunk(chunk: Chunk, task: Task) -> ScoredChunk:
     """Read, score and account for one chunk; runs on a worker."""
     begin, end = chunk.needed_samples(task.grid)
-    sound = reading.read(chunk.recording, chunk.channel, task.grid.rate_hz, begin, end)
-    own_begin, own_end = chunk.own_samples(task.grid)
-    lost_samples = int(sound.lost[: own_end - own_begin].sum())
-    if sound.lost.all():
-        return ScoredChunk(chunk, _no_scores(chunk, task), lost_samples, sound.problem)
-    windows = _scorer(task.model, task.device, task.batch_size).score(sound.samples, task.grid, chunk.n_windows)
-    if lost_samples or sound.lost.any():
-        windows.scores[_windows_without_sound(sound.lost, chunk, task.grid)] = np.nan
-    return ScoredChunk(chunk, windows, lost_samples, sound.problem)
+    sound = reading.read(chunk.recording, chunk.channel, task.grid.rate_hz, begin, end, chunk.after)
+    jumps = timeline.jumps(chunk.recording, task.grid.rate_hz)
+    losses = _losses(sound, chunk, task.grid, jumps)
+    empty = sound.lost | sound.silent
+    if empty.all():
+        return ScoredChunk(chunk, _no_scores(chunk, task), losses, sound.problems)
+    here = [jump - begin for jump in jumps if begin < jump < end]
+    windows = _scorer(task.model, task.device, task.batch_size).score(sound.samples, task.grid, chunk.n_windows, here)
+    if empty.any():
+        n_sounding = np.concatenate([[0], np.cumsum(~empty)])
+        begins, ends = hearing(task.grid, 0, chunk.n_windows, len(empty), here).T
+        windows.scores[n_sounding[ends] == n_sounding[begins]] = np.nan
+    return ScoredChunk(chunk, windows, losses, sound.problems)
 
 
-def _windows_without_sound(lost: reading.BoolArray, chunk: Chunk, grid: WindowGrid) -> reading.BoolArray:
-    readable = np.concatenate([[0], np.cumsum(~lost)])
-    begins = np.arange(chunk.n_windows) * grid.hop_samples
-    ends = np.minimum(begins + grid.window_samples, len(lost))
-    empty: reading.BoolArray = readable[ends] == readable[begins]
-    return empty
+def _losses(sound: reading.Sound, chunk: Chunk, grid: WindowGrid, jumps: Sequence[int]) -> tuple[Loss, ...]:
+    """What of a chunk's own samples could not be read, was never recorded, or lies in no window."""
+    begin, end = chunk.own_samples(grid)
+    lost, silent = sound.lost[: end - begin].copy(), sound.silent[: end - begin]
+    n_samples = chunk.recording.n_samples(grid.rate_hz)
+    for first, last in unheard(grid, n_windows(chunk.recording, chunk.after, grid), n_samples, jumps):
+        lost[max(first - begin, 0) : max(last - begin, 0)] = True
+    kinds = (lost, GapKind.UNREADABLE), (silent & ~lost, GapKind.DROPOUT)
+    return tuple(Loss(begin + a, begin + b, kind) for where, kind in kinds for a, b in _runs(where))
+
+
+def _runs(where: reading.BoolArray) -> list[tuple[int, int]]:
+    """Begin and end of each run of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], where, [False]]).astype(np.int8)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
 def _no_scores(chunk: Chunk, task: Task) -> WindowScores:
@@ -120,7 +134,8 @@ def _no_scores(chunk: Chunk, task: Task) -> WindowScores:
 def _given_up(chunk: Chunk, task: Task, error: BaseException) -> ScoredChunk:
     begin, end = chunk.own_samples(task.grid)
     problem = str(error) if isinstance(error, RecordingError) else f"{type(error).__name__}: {error}"
-    return ScoredChunk(chunk, _no_scores(chunk, task), end - begin, problem, is_final=False)
+    lost = (Loss(begin, end, GapKind.UNREADABLE),)
+    return ScoredChunk(chunk, _no_scores(chunk, task), lost, (problem,), is_final=False)
 
 
 _loading = Lock()

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from whalescan.calls import judgements
 from whalescan.calls.detections import DetectionRule
-from whalescan.core import Detection, Outcome, Recording, Status
-from whalescan.tables import csvs, raven
-from whalescan.tables.calling import find_calls
+from whalescan.core import Detection, Outcome, Status
+from whalescan.sound.clocks import parse_zone
+from whalescan.survey.accounts import Accounts, Listened, account, heard_in, in_bins
+from whalescan.survey.views import Views
+from whalescan.tables import bins as bin_tables
+from whalescan.tables import csvs, judgementfile, raven
 from whalescan.tables.csvs import FileRow
 from whalescan.tables.files import write_whole
+from whalescan.tables.formats import FORMATS
+from whalescan.tables.manifest import Tables
 from whalescan.tables.raven import Placed, SelectionOptions
-from whalescan.tables.scorefile import ScoreFile, read_scores, score_path
-from whalescan.tables.selections import is_reviewed
+from whalescan.tables.scorefile import ScoreFile
+from whalescan.tables.stored import Scored, call_all
 
 _TABLE_SUFFIX = ".whalescan.selections.txt"
 DEPLOYMENT_TABLE = "deployment.whalescan.sound.selections.txt"
 LIST_FILE = "deployment.listfile.txt"
-DETECTIONS = "detections.csv"
-FILES = "files.csv"
+DETECTIONS, FILES, GAPS = "detections.csv", "files.csv", "gaps.csv"
+HOURLY, DAILY = "hourly.csv", "daily.csv"
+LOCAL_HOURLY, LOCAL_DAILY = "hourly.local.csv", "daily.local.csv"
 PROVENANCE = "run.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A recording whose scores are stored, and the channels that were scored."""
-
-    recording: Recording
-    channels: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +38,14 @@ class Survey:
     Attributes:
         files: every recording with its outcome, in the order of their names.
         detections: the calls, recording by recording, in the order of their times.
+        accounts: recorded and analysed time, gaps, and presence in each hour and day.
+        views: what made tables of scores.
     """
 
     files: tuple[FileRow, ...]
     detections: tuple[Detection, ...]
+    accounts: Accounts
+    views: Views
 
     @property
     def exit_code(self) -> int:
@@ -51,72 +53,86 @@ class Survey:
         return 0 if all(row.outcome.status is Status.DONE for row in self.files) else 3
 
 
-def write_tables(
-    output: Path, entries: Sequence[Scored | FileRow], rule: DetectionRule, options: SelectionOptions
-) -> Survey:
+def write_tables(output: Path, entries: Sequence[Scored | FileRow], views: Views) -> Survey:
     """Find the calls in the stored scores and write every table.
 
     Args:
         output: folder in which ``scores/`` lies.
         entries: the recordings in the order of their names; one without scores comes as the row that says why.
-        rule: what makes calls of scores.
-        options: what Raven's tables say beside the calls.
+        views: what makes tables of scores.
     """
+    scored = [entry for entry in entries if isinstance(entry, Scored)]
+    heard = {name: (listened, outcome) for name, listened, outcome in _listen(output, scored, views.rule)}
     files: list[FileRow] = []
     placed: list[Placed] = []
-    written: list[Path] = []
     sequence_offset_s = 0.0
     for entry in entries:
         if isinstance(entry, FileRow):
-            files.append(FileRow(entry.name, entry.path, entry.recording, entry.outcome, sequence_offset_s))
-            sequence_offset_s += entry.recording.duration_s if entry.recording else 0.0
-            continue
-        scores = [read_scores(score_path(output / "scores", entry.recording.name, c)) for c in entry.channels]
-        found = sorted(
-            (call for channel in scores for call in find_calls(channel, rule)), key=lambda d: (d.begin_s, d.channel)
-        )
-        recording = scores[0].recording
-        path = output / "selections" / f"{recording.name}{_TABLE_SUFFIX}"
-        _set_reviewed_aside(path)
-        write_whole(path, raven.table_bytes([Placed(recording, 0.0, found)], options))
-        written.append(path)
-        placed.append(Placed(recording, sequence_offset_s, found))
-        files.append(FileRow(recording.name, recording.path, recording, _outcome(scores, len(found)), sequence_offset_s))
-        sequence_offset_s += recording.duration_s
-    _remove_tables(output, keep=frozenset(written))
-    _set_reviewed_aside(output / DEPLOYMENT_TABLE)
-    listed = [row.recording for row in files if row.recording is not None]
-    write_whole(output / DEPLOYMENT_TABLE, raven.table_bytes(placed, options))
-    write_whole(output / LIST_FILE, raven.list_file_bytes(listed, options))
+            files.append(replace(entry, sequence_offset_s=sequence_offset_s))
+        else:
+            listened, outcome = heard[entry.recording.name]
+            recording = listened.recording
+            placed.append(Placed(recording, sequence_offset_s, listened.detections))
+            files.append(FileRow(recording.name, recording.path, recording, outcome, sequence_offset_s))
+        sequence_offset_s += files[-1].recording.duration_s if files[-1].recording else 0.0
+    unheard = [Listened(row.recording, (), None, 1) for row in files if row.recording and row.name not in heard]
+    everything = [listened for listened, _ in heard.values()] + unheard
+    accounts = account(everything, files, views.counted, views.presence)
+    _write_raven(output, placed, files, views)
     write_whole(output / DETECTIONS, csvs.detections_csv((place.recording, place.detections) for place in placed))
     write_whole(output / FILES, csvs.files_csv(files))
-    return Survey(tuple(files), tuple(call for place in placed for call in place.detections))
+    _write_bins(output, accounts, everything, views)
+    selection = SelectionOptions(views.detector, views.options.raven_root)
+    for name in views.options.formats:
+        for path, content in FORMATS[name](placed, selection).items():
+            write_whole(output / path, content)
+    return Survey(tuple(files), tuple(call for place in placed for call in place.detections), accounts, views)
 
 
-def _remove_tables(output: Path, keep: frozenset[Path]) -> None:
-    """Remove tables of recordings that are not there any more, but none that an analyst has worked on."""
-    for path in (output / "selections").rglob(f"*{_TABLE_SUFFIX}"):
-        if path not in keep:
-            _set_reviewed_aside(path)
-            path.unlink(missing_ok=True)
+def _listen(output: Path, scored: Sequence[Scored], rule: DetectionRule) -> Iterator[tuple[str, Listened, Outcome]]:
+    """Calls, with what people said of them, and losses of each recording."""
+    judged = judgementfile.by_recording(output)
+    for called in call_all(output / "scores", scored, rule):
+        name = called.recording.name
+        calls = judgements.apply(called.calls, judged.get(name, {}), rule.separation_s)
+        worst = max(called.scores, key=lambda one: one.lost_samples)
+        yield name, Listened(called.recording, calls, worst.losses, worst.grid.rate_hz), _outcome(called.scores, calls)
 
 
-def _set_reviewed_aside(path: Path) -> None:
-    """Rename a table in which somebody has judged calls, before another takes its place."""
-    if not path.exists() or not is_reviewed(path):
+def _write_raven(output: Path, placed: Sequence[Placed], files: Sequence[FileRow], views: Views) -> None:
+    """The tables that Raven opens; what an analyst changed in one is set aside, not overwritten."""
+    options = SelectionOptions(views.detector, views.options.raven_root)
+    tables = Tables(output)
+    for place in placed:
+        path = output / "selections" / f"{place.recording.name}{_TABLE_SUFFIX}"
+        tables.write(path, raven.table_bytes([replace(place, sequence_offset_s=0.0)], options))
+    tables.write(output / DEPLOYMENT_TABLE, raven.table_bytes(placed, options))
+    tables.finish(views.rule.threshold, output / "selections")
+    listed = [row.recording for row in files if row.recording is not None]
+    write_whole(output / LIST_FILE, raven.list_file_bytes(listed, options))
+
+
+def _write_bins(output: Path, accounts: Accounts, listened: Sequence[Listened], views: Views) -> None:
+    """Hours, days and gaps; by local clocks, too, where the user wants them."""
+    write_whole(output / HOURLY, bin_tables.bins_csv(accounts.hourly))
+    write_whole(output / DAILY, bin_tables.bins_csv(accounts.daily))
+    write_whole(output / GAPS, bin_tables.gaps_csv(accounts.gaps))
+    if not views.options.summary_timezone:
         return
-    for n in itertools.count(1):
-        aside = path.with_name(path.name.replace(".selections.txt", f".reviewed-{n}.selections.txt"))
-        if not aside.exists():
-            path.rename(aside)
-            return
+    zone = parse_zone(views.options.summary_timezone)
+    heard = heard_in(listened, views.counted)
+    hourly, daily = in_bins(accounts, heard, views.presence, zone)
+    write_whole(output / LOCAL_HOURLY, bin_tables.local_bins_csv(hourly, zone))
+    write_whole(output / LOCAL_DAILY, bin_tables.local_bins_csv(daily, zone))
 
 
-def _outcome(scores: Sequence[ScoreFile], n_detections: int) -> Outcome:
-    """Done only where every channel was read to its end, failed only where none was read at all."""
-    duration_s = scores[0].recording.duration_s
-    analysed_s = min(max(0.0, duration_s - one.grid.seconds(one.lost_samples)) for one in scores)
+def _outcome(scores: Sequence[ScoreFile], detections: Sequence[Detection]) -> Outcome:
+    """Done only where every channel was analysed to its end, failed only where none was at all."""
+    recording = scores[0].recording
+    analysed_s = min(max(0.0, recording.duration_s - one.grid.seconds(one.lost_samples)) for one in scores)
     named = [one.problem if len(scores) == 1 else f"channel {one.channel}: {one.problem}" for one in scores if one.problem]
-    nothing_read = all(one.grid.seconds(one.lost_samples) >= duration_s for one in scores)
+    nothing_read = all(one.grid.seconds(one.lost_samples) >= recording.duration_s for one in scores)
     status = Status.FAILED if nothing_read else Status.PARTIAL if named else Status.DONE
-    return Outcome(status, analysed_s, n_detections, named[0] if named else "")
+    n_detections = sum(call.review != "no" for call in detections)
+    problem = "; ".join(filter(None, [*named[:1], recording.clock_problem]))
+    return Outcome(status, analysed_s, n_detections, problem)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from whalescan.core import Recording, WindowGrid
@@ -18,6 +18,7 @@ class Chunk:
         first_window: index of the first window, counted from the recording's beginning.
         n_windows: number of windows.
         is_last: whether the recording ends with it.
+        after: the recordings in which the sound goes on, as far as windows reach.
     """
 
     recording: Recording
@@ -25,6 +26,7 @@ class Chunk:
     first_window: int
     n_windows: int
     is_last: bool
+    after: tuple[Recording, ...] = ()
 
     def own_samples(self, grid: WindowGrid) -> tuple[int, int]:
         """The samples that this chunk answers for, begin and end: the chunks of a recording share all its samples."""
@@ -36,20 +38,43 @@ class Chunk:
     def needed_samples(self, grid: WindowGrid) -> tuple[int, int]:
         """The samples that its windows cover, begin and end."""
         last = self.first_window + self.n_windows - 1
-        end = min(grid.begin_sample(last) + grid.window_samples, self.recording.n_samples(grid.rate_hz))
-        return grid.begin_sample(self.first_window), end
+        n_samples = sum(recording.n_samples(grid.rate_hz) for recording in (self.recording, *self.after))
+        return grid.begin_sample(self.first_window), min(grid.begin_sample(last) + grid.window_samples, n_samples)
+
+
+def following(recording: Recording, followers: Mapping[str, Recording], grid: WindowGrid) -> tuple[Recording, ...]:
+    """The recordings in which the sound of one goes on, as far as its windows reach."""
+    found: list[Recording] = []
+    while sum(one.n_samples(grid.rate_hz) for one in found) < grid.window_samples:
+        after = followers.get((found or [recording])[-1].name)
+        if after is None:
+            break
+        found.append(after)
+    return tuple(found)
+
+
+def n_windows(recording: Recording, after: Sequence[Recording], grid: WindowGrid) -> int:
+    """Windows of a recording: where the sound goes on, one begins at every hop up to its end, to see the border whole."""
+    n_samples = recording.n_samples(grid.rate_hz)
+    return -(-n_samples // grid.hop_samples) if after else grid.n_windows(n_samples)
 
 
 def chunks(
-    recording: Recording, channel: int, grid: WindowGrid, batch_size: int, chunk_s: float | None = None
+    recording: Recording,
+    channel: int,
+    grid: WindowGrid,
+    batch_size: int,
+    chunk_s: float | None = None,
+    after: tuple[Recording, ...] = (),
 ) -> Iterator[Chunk]:
     """Chunks of about ``chunk_s`` (`CHUNK_S` where None), each a whole number of batches.
 
     So windows meet in the same batches however a recording is cut, and a score cannot depend on it.
     """
-    n_windows = grid.n_windows(recording.n_samples(grid.rate_hz))
+    total = n_windows(recording, after, grid)
     batches = max(1, round((chunk_s or CHUNK_S) * grid.rate_hz / grid.hop_samples / batch_size))
     step = batches * batch_size
-    for first in range(0, n_windows, step):
-        last = min(first + step, n_windows)
-        yield Chunk(recording, channel, first, last - first, last == n_windows)
+    for first in range(0, total, step):
+        last = min(first + step, total)
+        reaches_on = grid.begin_sample(last - 1) + grid.window_samples > recording.n_samples(grid.rate_hz)
+        yield Chunk(recording, channel, first, last - first, last == total, after if reaches_on else ())

@@ -7,7 +7,7 @@ import os
 import platform
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,11 +15,13 @@ from typing import Any
 
 from whalescan._version import __version__
 from whalescan.calls.detections import DetectionRule
+from whalescan.calls.presence import PresenceRule
 from whalescan.config import ScoreOptions, TableOptions
 from whalescan.core import TableError
 from whalescan.detector.spec import DEFAULT_MODEL
 from whalescan.survey.job import Job, Method
 from whalescan.survey.outputs import PROVENANCE, Survey
+from whalescan.survey.views import Views
 from whalescan.tables.files import write_whole
 
 _PACKAGES = ("torch", "timm", "numpy", "scipy", "soundfile", "soxr", "dask", "distributed")
@@ -33,6 +35,9 @@ class Kept:
     tables: TableOptions
     rule: DetectionRule
     detector: str
+    classes: tuple[str, ...]
+    rate_hz: int
+    band_hz: tuple[float, float]
 
 
 def write(job: Job, how: Method, survey: Survey, started_utc: datetime, started_monotonic_s: float) -> None:
@@ -47,7 +52,7 @@ def write(job: Job, how: Method, survey: Survey, started_utc: datetime, started_
             "model": "" if how.model.path == DEFAULT_MODEL else str(how.model.path.absolute()),
             "hop": scores.hop_s,
             "channel": scores.channel,
-            **asdict(tables),
+            **_table_options(tables),
             "device": work.device,
             "batch_size": work.batch_size,
             "workers": work.workers,
@@ -59,9 +64,11 @@ def write(job: Job, how: Method, survey: Survey, started_utc: datetime, started_
             "sha256": how.model.sha256,
             "architecture": how.model.spec.architecture,
             "classes": list(how.model.spec.classes),
+            "band_hz": list(how.model.spec.front_end.band_hz),
         },
         "windows": asdict(how.grid),
         "rule": asdict(how.rule),
+        "presence": PresenceRule(tables.min_validated).sentence,
         "results": _results(survey),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
         "machine": {"system": platform.platform(), "processor": platform.processor(), "cores": os.cpu_count()},
@@ -83,20 +90,32 @@ def read(output: Path) -> Kept:
         options = document["options"]
         return Kept(
             scores=ScoreOptions(options["model"], options["hop"], options["channel"]),
-            tables=TableOptions(**{name: options[name] for name in TableOptions.__dataclass_fields__}),
+            tables=TableOptions(
+                **{name: options[name] for name in TableOptions.__dataclass_fields__}
+                | {"formats": tuple(options["formats"])}
+            ),
             rule=DetectionRule.from_dict(document["rule"]),
             detector=document["detector"],
+            classes=tuple(document["model"]["classes"]),
+            rate_hz=document["windows"]["rate_hz"],
+            band_hz=tuple(document["model"]["band_hz"]),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise TableError(f"{output / 'run.json'}: not written by this version of whalescan ({error}); run again") from error
 
 
-def update(output: Path, rule: DetectionRule, survey: Survey) -> None:
-    """Note a new rule and its results; what was run, and when, stays."""
+def update(output: Path, views: Views, survey: Survey) -> None:
+    """Note what tables are now, and their results; what was run, and when, stays."""
     document = _read(output)
-    document["options"]["threshold"] = rule.threshold
-    document |= {"rule": asdict(rule), "results": _results(survey)}
+    document["options"] |= _table_options(replace(views.options, threshold=views.rule.threshold))
+    document |= {"rule": asdict(views.rule), "presence": views.presence.sentence, "results": _results(survey)}
     _write(output, document)
+
+
+def _table_options(options: TableOptions) -> dict[str, Any]:
+    """As `--config` reads them on any working folder of this machine."""
+    files = {name: str(Path(path).absolute()) for name in ("pars", "makara") if (path := getattr(options, name))}
+    return asdict(options) | {"formats": list(options.formats)} | files
 
 
 def _results(survey: Survey) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 from whalescan.core import Detection, Outcome, Recording, Status, TableError
@@ -44,13 +44,24 @@ FILE_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """A recording with what became of it; ``recording`` is None where not even its header could be read."""
+    """A recording with what became of it.
+
+    Attributes:
+        name, path: as in `Recording`.
+        recording: None where not even its header could be read.
+        outcome: what became of it.
+        sequence_offset_s: seconds of all readable recordings before it, in the order of names.
+        start_utc, time_source, size_bytes: what is known of a file whose header could not be read.
+    """
 
     name: str
     path: Path
     recording: Recording | None
     outcome: Outcome
     sequence_offset_s: float = 0.0
+    start_utc: datetime | None = None
+    time_source: str = "none"
+    size_bytes: int | None = None
 
 
 def detections_csv(rows: Iterable[tuple[Recording, Sequence[Detection]]]) -> bytes:
@@ -59,6 +70,7 @@ def detections_csv(rows: Iterable[tuple[Recording, Sequence[Detection]]]) -> byt
 
 
 def _detection(recording: Recording, detection: Detection) -> tuple[str, ...]:
+    begin_utc = recording.utc(detection.begin_s)
     return (
         detection.detection_id,
         detection.recording,
@@ -68,10 +80,10 @@ def _detection(recording: Recording, detection: Detection) -> tuple[str, ...]:
         f"{detection.low_hz:.1f}",
         f"{detection.high_hz:.1f}",
         detection.label,
-        f"{detection.score:.4f}",
-        iso_utc(recording.utc(detection.begin_s)),
-        iso_utc(recording.utc(detection.end_s)),
-        "unreviewed",
+        "" if detection.score is None else f"{detection.score:.4f}",
+        iso_utc(begin_utc),
+        iso_utc(begin_utc and begin_utc + timedelta(seconds=detection.end_s - detection.begin_s)),
+        detection.review,
     )
 
 
@@ -82,7 +94,8 @@ def files_csv(rows: Iterable[FileRow]) -> bytes:
 
 def _file(row: FileRow) -> tuple[str, ...]:
     recording, outcome = row.recording, row.outcome
-    facts, size_bytes = ("", "", "", "", ""), ""
+    facts = iso_utc(row.start_utc), row.time_source, "", "", ""
+    size_bytes = "" if row.size_bytes is None else str(row.size_bytes)
     if recording is not None:
         size_bytes = str(recording.size_bytes)
         facts = (
@@ -120,6 +133,8 @@ def listed_files(path: Path) -> list[FileRow]:
 
 def _listed(row: dict[str, str]) -> FileRow:
     path = Path(row["path"])
+    start_utc = datetime.fromisoformat(row["start_utc"]) if row["start_utc"] else None
+    size_bytes = int(row["size_bytes"]) if row["size_bytes"] else None
     recording = None
     if row["sample_rate_hz"]:
         rate_hz = int(row["sample_rate_hz"])
@@ -130,9 +145,10 @@ def _listed(row: dict[str, str]) -> FileRow:
             rate_hz=rate_hz,
             n_frames=round(float(row["duration_s"]) * rate_hz),
             channels=int(row["channels"]),
-            size_bytes=int(row["size_bytes"]),
-            start_utc=datetime.fromisoformat(row["start_utc"]) if row["start_utc"] else None,
+            size_bytes=size_bytes or 0,
+            start_utc=start_utc,
             time_source=row["time_source"],
         )
     outcome = Outcome(Status(row["status"]), float(row["analysed_s"]), int(row["n_detections"]), row["problem"])
-    return FileRow(row["recording"], path, recording, outcome, float(row["sequence_offset_s"]))
+    offset_s = float(row["sequence_offset_s"])
+    return FileRow(row["recording"], path, recording, outcome, offset_s, start_utc, row["time_source"], size_bytes)

@@ -87,12 +87,13 @@ def reviewer_path(recording: Recording, raven_root: str) -> str:
 
 def _cells(selection: int, place: Placed, detection: Detection, options: SelectionOptions) -> tuple[str, ...]:
     recording = place.recording
+    end_s = min(detection.end_s, recording.duration_s)  # Raven knows no selection that runs on into another file
     return (
         str(selection),
         "Spectrogram 1",
         str(detection.channel),
         f"{place.sequence_offset_s + detection.begin_s:.6f}",
-        f"{place.sequence_offset_s + detection.end_s:.6f}",
+        f"{place.sequence_offset_s + end_s:.6f}",
         f"{detection.low_hz:.1f}",
         f"{detection.high_hz:.1f}",
         recording.path.name,
@@ -101,9 +102,9 @@ def _cells(selection: int, place: Placed, detection: Detection, options: Selecti
         iso_utc(recording.utc(detection.begin_s)) or "unknown",
         detection.label,
         detection.label,
-        f"{detection.score:.4f}",
+        "" if detection.score is None else f"{detection.score:.4f}",
         detection.detection_id,
-        "unreviewed",
+        detection.review,
         options.detector,
     )
 

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from whalescan.core import Recording, TableError, WindowGrid, WindowScores
+from whalescan.core import GapKind, Loss, Piece, Recording, TableError, WindowGrid, WindowScores
 from whalescan.tables.files import write_whole
+
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class ScoreFile:
 
     Attributes:
         classes: names of the scores' columns.
-        lost_samples: samples at the model's rate that could not be read.
+        losses: parts that were not analysed, in the order of time.
         problem: what was wrong with the recording, and where; empty where nothing was.
         fingerprint: what produced the scores; equal fingerprints mean equal scores.
     """
@@ -32,9 +34,14 @@ class ScoreFile:
     grid: WindowGrid
     classes: tuple[str, ...]
     windows: WindowScores
-    lost_samples: int
+    losses: tuple[Loss, ...]
     problem: str
     fingerprint: str
+
+    @property
+    def lost_samples(self) -> int:
+        """Samples at the model's rate that were not analysed."""
+        return sum(loss.n_samples for loss in self.losses)
 
 
 def score_path(folder: Path, name: str, channel: int) -> Path:
@@ -44,11 +51,7 @@ def score_path(folder: Path, name: str, channel: int) -> Path:
 
 def write_scores(folder: Path, scores: ScoreFile) -> None:
     """Write ``<recording>.npz``."""
-    recording = asdict(scores.recording)
-    recording["path"] = str(scores.recording.path)
-    recording["start_utc"] = scores.recording.start_utc.isoformat() if scores.recording.start_utc else None
-    recording["layout"] = None  # only needed to read the sound
-    about = {"recording": recording, "channel": scores.channel, "problem": scores.problem}
+    about = {"recording": _facts(scores.recording), "channel": scores.channel, "problem": scores.problem}
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
@@ -59,7 +62,8 @@ def write_scores(folder: Path, scores: ScoreFile) -> None:
         rate_hz=scores.grid.rate_hz,
         window_samples=scores.grid.window_samples,
         hop_samples=scores.grid.hop_samples,
-        lost_samples=scores.lost_samples,
+        losses=np.array([(loss.begin_sample, loss.end_sample) for loss in scores.losses], np.int64).reshape(-1, 2),
+        loss_kinds=np.array([loss.kind for loss in scores.losses], np.str_),
         about=json.dumps(about, sort_keys=True),
         fingerprint=scores.fingerprint,
     )
@@ -75,23 +79,66 @@ def read_scores(path: Path) -> ScoreFile:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             about: dict[str, Any] = json.loads(str(file["about"]))
-            fields = about["recording"]
-            start = fields["start_utc"]
             return ScoreFile(
-                recording=Recording(
-                    **{
-                        **fields,
-                        "path": Path(fields["path"]),
-                        "start_utc": datetime.fromisoformat(start) if start else None,
-                    }
-                ),
+                recording=_recording(about["recording"]),
                 channel=about["channel"],
                 grid=WindowGrid(int(file["rate_hz"]), int(file["window_samples"]), int(file["hop_samples"])),
                 classes=tuple(file["classes"].tolist()),
                 windows=WindowScores(file["scores"], file["boxes"], file["complexity"]),
-                lost_samples=int(file["lost_samples"]),
+                losses=tuple(
+                    Loss(begin, end, GapKind(kind))
+                    for (begin, end), kind in zip(file["losses"].tolist(), file["loss_kinds"].tolist(), strict=True)
+                ),
                 problem=about["problem"],
                 fingerprint=str(file["fingerprint"]),
             )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise TableError(f"{path}: no scores can be read there ({error}); give the `run` command again") from error
+    except _UNREADABLE as error:
+        raise _no_scores(path, error) from error
+
+
+def read_recording(path: Path) -> Recording:
+    """The recording whose scores lie in a file, without the scores.
+
+    Raises:
+        TableError: as `read_scores` does.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return _recording(json.loads(str(file["about"]))["recording"])
+    except _UNREADABLE as error:
+        raise _no_scores(path, error) from error
+
+
+def _no_scores(path: Path, error: Exception) -> TableError:
+    return TableError(f"{path}: no scores can be read there ({error}); give the `run` command again")
+
+
+def _facts(recording: Recording) -> dict[str, Any]:
+    """A recording as JSON holds it."""
+    return asdict(recording) | {
+        "path": str(recording.path),
+        "start_utc": _text(recording.start_utc),
+        "start_local": _text(recording.start_local),
+        "pieces": [[piece.first_frame, _text(piece.start_utc)] for piece in recording.pieces],
+        "layout": None,  # only needed to read the sound
+    }
+
+
+def _recording(facts: dict[str, Any]) -> Recording:
+    return Recording(
+        **facts
+        | {
+            "path": Path(facts["path"]),
+            "start_utc": _moment(facts["start_utc"]),
+            "start_local": _moment(facts["start_local"]),
+            "pieces": tuple(Piece(frame, datetime.fromisoformat(start)) for frame, start in facts["pieces"]),
+        }
+    )
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

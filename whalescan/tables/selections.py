@@ -50,19 +50,26 @@ def read_selections(path: str | Path) -> list[Annotation]:
         names = " and ".join(f"{name.title()} Time (s)" for name in sorted(absent))
         raise TableError(f"{path}: no Raven selection table, its first line has no column {names} (tab-separated)")
     label_at = next((header.index(name) for name in _LABELS if name in header), None)
+    filled = [(line, row, _cells(row, at)) for line, row in enumerate(rows, start=2) if any(cell.strip() for cell in row)]
+    in_spectrograms = {_same(cells) for _, _, cells in filled if not _is_in_waveform(cells)}
     annotations, seen = [], set()
-    for line, row in enumerate(rows, start=2):
-        cells = dict.fromkeys(at, "") | {name: row[i].strip() for name, i in at.items() if i < len(row)}
-        selection = cells.get("selection", "")
-        if not any(cell.strip() for cell in row) or cells.get("view", "").startswith("Waveform"):
-            continue
-        same = selection, cells["begin"], cells["end"], cells.get("channel", "")
-        if selection and same in seen:
+    for line, row, cells in filled:
+        same = _same(cells)
+        if (_is_in_waveform(cells) and same in in_spectrograms) or (cells.get("selection") and same in seen):
             continue
         seen.add(same)
         label = row[label_at].strip() if label_at is not None and label_at < len(row) else ""
         annotations.append(_annotation(path, line, cells, label))
     return annotations
+
+
+def columns(path: Path) -> frozenset[str]:
+    """The columns of a table, in lower case.
+
+    Raises:
+        TableError: when the file cannot be read.
+    """
+    return frozenset(_rows(path)[0])
 
 
 UNCERTAIN = frozenset({"maybe", "uncertain", "possible", "unknown"})
@@ -118,11 +125,33 @@ def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
     return ([cell.strip().lower() for cell in rows[0]], rows[1:]) if rows else ([], [])
 
 
+def _cells(row: Sequence[str], at: Mapping[str, int]) -> dict[str, str]:
+    """The cells that we know, by our names; blank where the row is short."""
+    return {name: row[i].strip() if i < len(row) else "" for name, i in at.items()}
+
+
+def _is_in_waveform(cells: Mapping[str, str]) -> bool:
+    return cells.get("view", "").startswith("Waveform")
+
+
+def _same(cells: Mapping[str, str]) -> tuple[str, ...]:
+    """Equal for the rows in which Raven shows one selection."""
+    return cells.get("selection", ""), cells["begin"], cells["end"], cells.get("channel", "")
+
+
+def _whole_number(text: str) -> int:
+    """A whole number, also as programs write it that know no blank one: 1.0."""
+    number = float(text)
+    if not number.is_integer():
+        raise ValueError(f"{text!r} is no whole number")
+    return int(number)
+
+
 def _annotation(path: Path, line: int, cells: Mapping[str, str], label: str) -> Annotation:
     try:
         begin_s, end_s = float(cells["begin"]), float(cells["end"])
         low_hz, high_hz = float(cells.get("low") or 0), float(cells.get("high") or "inf")
-        channel = int(cells.get("channel") or 1)
+        channel = _whole_number(cells.get("channel") or "1")
         offset_s = float(cells["offset"]) if cells.get("offset") else None
         score = float(cells["score"]) if cells.get("score") else None
     except ValueError as error:
@@ -171,7 +200,7 @@ def place(tables: Iterable[Path], recordings: Sequence[Recording]) -> Placement:
         except TableError as error:
             problems.append(str(error))
             continue
-        own = _by_table_name(table, recordings)
+        own = by_table_name(table, recordings)
         if not selections and own is None:
             problems.append(
                 f"{table}: no selections, and named after none of the recordings; it says nothing of any of them"
@@ -180,7 +209,7 @@ def place(tables: Iterable[Path], recordings: Sequence[Recording]) -> Placement:
             placed.setdefault(own.name, [])
         one_sound = len({selection.sound for selection in selections}) == 1
         for selection in selections:
-            recording = _by_sound(selection.sound, recordings) if selection.sound else own
+            recording = by_sound(selection.sound, recordings) if selection.sound else own
             here = _from_its_recording(selection, recording, one_sound)
             if isinstance(here, str):
                 problems.append(f"{table}: the selection at {selection.begin_s:g} s {here}")
@@ -204,7 +233,7 @@ def _from_its_recording(selection: Annotation, recording: Recording | None, one_
     return here
 
 
-def _by_sound(sound: str, recordings: Sequence[Recording]) -> Recording | None:
+def by_sound(sound: str, recordings: Sequence[Recording]) -> Recording | None:
     """The recording that shares the longest end of a path, Windows' or another, with a table's; None where two share it."""
     wanted = [part.lower() for part in reversed(PureWindowsPath(sound).parts)]
     shared: dict[int, list[Recording]] = {}
@@ -220,7 +249,7 @@ def _by_sound(sound: str, recordings: Sequence[Recording]) -> Recording | None:
     return best[0] if len(best) == 1 else None
 
 
-def _by_table_name(table: Path, recordings: Sequence[Recording]) -> Recording | None:
+def by_table_name(table: Path, recordings: Sequence[Recording]) -> Recording | None:
     """The recording with the longest name that begins the table's; one in the same folder before others."""
     named = [recording for recording in recordings if table.name.startswith(f"{recording.path.stem}.")]
     if not named:

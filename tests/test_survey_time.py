@@ -1,0 +1,180 @@
+"""A deployment with a known timeline: every second of it is accounted for, and every row equals an independent count."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+import whalescan
+from tests.conftest import write_sound
+from whalescan import Status
+from whalescan.learn.simulation import SeaOptions, write_recordings
+
+RATE = 2000
+Deployment = tuple[Path, Path, list[tuple[datetime, float, float]]]
+"""Recordings, results, and the begin, recorded and analysed seconds of each file."""
+
+
+def at(text: str) -> datetime:
+    """A moment of the deployment: day (30, 31, 1, 2) and time."""
+    day, time = text.split(" ")
+    month = "2026-12" if int(day) >= 30 else "2027-01"
+    return datetime.fromisoformat(f"{month}-{int(day):02d}T{time}").replace(tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """The folder, what a run makes of it, and (begin, recorded seconds, analysed seconds) of every readable file.
+
+    A recorder in UTC with files that go on across midnight and the year's end, jitter, a pause, a drop-out, a dead stretch,
+    a damaged file and a copy; then, a day later, another one that names its files by EST, 20 s in every 60.
+    """
+    folder, out = tmp_path_factory.mktemp("deployment"), tmp_path_factory.mktemp("deployment-out")
+    source = tmp_path_factory.mktemp("source")
+    list(write_recordings(source, 1, SeaOptions(minutes=6, calls_per_hour=300, snr_db=(8, 12), ships=False, seed=5)))
+    sea, _ = soundfile.read(next(source.glob("*.wav")), dtype="int16")
+    truth: list[tuple[datetime, float, float]] = []
+
+    def write(
+        name: str, begin: datetime, seconds: float, first_s: float = 0, lost: tuple[float, float] | None = None
+    ) -> Path:
+        samples = sea[round(first_s * RATE) :][: round(seconds * RATE)].copy()
+        if lost:
+            samples[round(lost[0] * RATE) : round(lost[1] * RATE)] = 0
+        truth.append((begin, len(samples) / RATE, len(samples) / RATE - (lost[1] - lost[0] if lost else 0)))
+        return write_sound(folder / name, samples, RATE)
+
+    write("a/AMAR7.20261231T235930Z.wav", at("31 23:59:30"), 30, 0)
+    write("b/AMAR7.20270101T000000Z.wav", at("1 00:00:00"), 45.5, 30)
+    write("b/AMAR7.20270101T000045Z.wav", at("1 00:00:45"), 14.75, 75.5)  # 0.5 s of jitter
+    write("b/AMAR7.20270101T005950Z.wav", at("1 00:59:50"), 20, 90, lost=(4, 9.25))
+    write("b/AMAR7.20270101T010010Z.wav", at("1 01:00:10"), 20, 0, lost=(0, 20))
+    write("b/AMAR7.20270101T020000Z.wav", at("1 02:00:00"), 30, 0)
+    shutil.copy(folder / "b/AMAR7.20270101T020000Z.wav", folder / "b/copy_AMAR7.20270101T020000Z.wav")
+    truth.append(truth[-1])
+    (folder / "b/AMAR7.20270101T030000Z.wav").write_bytes(b"RIFF")
+    for minute in range(5):
+        local = at("2 10:00:00") + timedelta(minutes=minute)
+        write(f"c/NOPP_EST_{local:%Y%m%d_%H%M%S}.wav", local + timedelta(hours=5), 20, 20 * minute)
+    whalescan.scan(folder, out, hop=0.5, threshold=0.3)
+    return folder, out, truth
+
+
+def read(out: Path, name: str) -> pd.DataFrame:
+    times = [column for column in pd.read_csv(out / name, nrows=0).columns if column.endswith("_utc")]
+    return pd.read_csv(out / name, parse_dates=times)
+
+
+def test_every_second_of_every_file_is_analysed_or_lost(deployment: Deployment) -> None:
+    _, out, truth = deployment
+    files = read(out, "files.csv").dropna(subset="sample_rate_hz").sort_values(["start_utc", "recording"])
+    expected = sorted(truth)
+    assert files["start_utc"].tolist() == [begin for begin, *_ in expected]
+    np.testing.assert_allclose(files["duration_s"], [recorded for _, recorded, _ in expected])
+    np.testing.assert_allclose(files["analysed_s"], [analysed for *_, analysed in expected])
+    status = dict(files[["recording", "status"]].to_numpy())
+    assert status["b/AMAR7.20270101T005950Z"] == Status.PARTIAL
+    assert status["b/AMAR7.20270101T010010Z"] == Status.FAILED
+    assert set(files.loc[files["analysed_s"] == files["duration_s"], "status"]) == {Status.DONE}
+    broken = read(out, "files.csv").set_index("recording").loc["b/AMAR7.20270101T030000Z"]
+    assert (broken["status"], broken["start_utc"], broken["size_bytes"]) == ("failed", at("1 03:00:00"), 4)
+
+
+@pytest.mark.parametrize(("table", "unit"), [("hourly.csv", timedelta(hours=1)), ("daily.csv", timedelta(days=1))])
+def test_hours_and_days_equal_an_independent_count(deployment: Deployment, table: str, unit: timedelta) -> None:
+    """Counted in steps of 10 ms, which every border of the deployment is a multiple of."""
+    _, out, truth = deployment
+    bins, calls = read(out, table), read(out, "detections.csv")
+    begin = at("31 23:00:00") if unit < timedelta(days=1) else at("31 00:00:00")
+    assert bins["bin_start_utc"].tolist() == [begin + i * unit for i in range(len(bins))]
+    assert bins["bin_end_utc"].iloc[-1] >= at("2 15:04:20") > bins["bin_start_utc"].iloc[-1]
+    recorded, analysed = (np.zeros(round(len(bins) * unit.total_seconds() * 100), bool) for _ in range(2))
+    losses = {at("1 00:59:50"): (4, 9.25), at("1 01:00:10"): (0, 20)}
+    for start, seconds, _ in truth:
+        first = round((start - begin).total_seconds() * 100)
+        recorded[first : first + round(seconds * 100)] = True
+        own = np.ones(round(seconds * 100), bool)
+        if start in losses:
+            own[round(losses[start][0] * 100) : round(losses[start][1] * 100)] = False
+        analysed[first : first + len(own)] |= own
+    steps = round(unit.total_seconds() * 100)
+    np.testing.assert_allclose(bins["recorded_s"], recorded.reshape(-1, steps).sum(axis=1) / 100, atol=1e-6)
+    np.testing.assert_allclose(bins["analysed_s"], analysed.reshape(-1, steps).sum(axis=1) / 100, atol=1e-6)
+    counts = [
+        int(calls["start_utc"].between(a, b, inclusive="left").sum())
+        for a, b in zip(bins.iloc[:, 0], bins.iloc[:, 1], strict=True)
+    ]
+    assert bins["n_detections"].tolist() == counts
+    assert sum(counts) == len(calls) > 5
+    for (_, row), n in zip(bins.iterrows(), counts, strict=True):
+        if row["analysed_s"] == 0:
+            assert row["result"] == "NOT_AVAILABLE"
+            assert pd.isna(row["detections_per_hour"])
+        else:
+            assert row["result"] == ("POSSIBLY_DETECTED" if n else "NOT_DETECTED")
+            assert row["detections_per_hour"] == pytest.approx(n / row["analysed_s"] * 3600, abs=1e-3)
+
+
+def test_gaps_name_all_that_is_missing(deployment: Deployment) -> None:
+    _, out, _ = deployment
+    gaps = [(row.start_utc, row.end_utc, row.kind) for row in read(out, "gaps.csv").itertuples()]
+    assert gaps == [
+        (at("1 00:00:59.75"), at("1 00:59:50"), "gap"),
+        (at("1 00:59:54"), at("1 00:59:59.25"), "dropout"),
+        (at("1 01:00:10"), at("1 01:00:30"), "dropout"),
+        (at("1 01:00:30"), at("1 02:00:00"), "gap"),
+        (at("1 02:00:00"), at("1 02:00:30"), "overlap"),
+        (at("1 02:00:30"), at("1 03:00:00"), "gap"),
+        (at("1 03:00:00"), at("1 03:00:20"), "unreadable"),
+        (at("1 03:00:20"), at("2 15:00:00"), "gap"),
+        *((at(f"2 15:0{m}:20"), at(f"2 15:0{m + 1}:00"), "duty_cycle") for m in range(4)),
+    ]
+    assert (read(out, "gaps.csv")["seconds"] > 0).all()
+
+
+def test_sound_that_goes_on_gives_the_calls_of_one_file(deployment: Deployment, tmp_path: Path) -> None:
+    """Midnight, a year's end, another folder, and half a second of jitter: the calls of the sea without borders."""
+    folder, out, _ = deployment
+    parts = [folder / "a/AMAR7.20261231T235930Z.wav", *sorted((folder / "b").glob("AMAR7.20270101T0000*.wav"))]
+    assert len(parts) == 3
+    write_sound(tmp_path / "whole.wav", np.concatenate([soundfile.read(p, dtype="int16")[0] for p in parts]), RATE)
+    whole = whalescan.scan(tmp_path / "whole.wav", hop=0.5, threshold=0.3).detections
+    table = pd.read_csv(out / "detections.csv").set_index("recording")
+    begins_s = {"a/AMAR7.20261231T235930Z": 0, "b/AMAR7.20270101T000000Z": 30, "b/AMAR7.20270101T000045Z": 75.5}
+    found = sorted(
+        begin + row.begin_s
+        for name, begin in begins_s.items()
+        if name in table.index
+        for row in table.loc[[name]].itertuples()
+    )
+    # the grid of each file begins with it, so that boxes beside a border may differ by what other windows saw of them
+    np.testing.assert_allclose(found, [call.begin_s for call in whole], atol=0.3)
+
+
+def test_the_order_of_the_input_and_interruptions_do_not_show(deployment: Deployment, tmp_path: Path) -> None:
+    folder, out, _ = deployment
+    whalescan.scan(sorted(folder.iterdir(), reverse=True), tmp_path / "other", hop=0.5, threshold=0.3)
+    assert (tmp_path / "other/gaps.csv").read_bytes() == (out / "gaps.csv").read_bytes()
+    assert (tmp_path / "other/daily.csv").read_bytes() == (out / "daily.csv").read_bytes()
+
+
+def test_local_tables_hold_the_same_effort_by_local_days(deployment: Deployment, tmp_path: Path) -> None:
+    _, out, _ = deployment
+    shutil.copytree(out, tmp_path / "out")
+    from whalescan.config import TableOptions
+    from whalescan.survey.run import detect
+
+    detect(tmp_path / "out", options=TableOptions(summary_timezone="America/New_York"))
+    local, utc = pd.read_csv(tmp_path / "out/daily.local.csv"), pd.read_csv(out / "daily.csv")
+    assert local["bin_start_local"].iloc[0] == "2026-12-31T00:00:00-05:00"
+    assert local["analysed_s"].sum() == pytest.approx(utc["analysed_s"].sum())
+    assert local["n_detections"].sum() == utc["n_detections"].sum()
+    assert (tmp_path / "out/daily.csv").read_bytes() == (out / "daily.csv").read_bytes()
+    hourly = pd.read_csv(tmp_path / "out/hourly.local.csv")
+    assert hourly["recorded_s"].sum() == pytest.approx(utc["recorded_s"].sum())

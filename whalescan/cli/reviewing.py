@@ -1,0 +1,50 @@
+"""``import-review``: what analysts did to Raven tables comes back."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from whalescan.calls.judgements import precision
+from whalescan.cli.door import main
+
+if TYPE_CHECKING:
+    from whalescan.survey.importing import Imported
+
+
+@main.command("import-review")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("tables", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="TABLE...")
+@click.option("--reviewer", default="", help="Who reviewed the tables; kept with what was said.")
+def import_review(out: Path, tables: tuple[Path, ...], reviewer: str) -> None:
+    """Take back Raven TABLEs of OUT that were reviewed; every table and summary follows.
+
+    The Review column says yes, no or maybe. A deleted row is a no, an added one is a call that only a person saw.
+    """
+    from whalescan.survey.importing import import_review as take_back
+
+    imported = take_back(out, tables, reviewer)
+    click.echo(_summary(imported))
+    for line in (*imported.notes, *imported.problems):
+        click.echo(line, err=True)
+    sys.exit(imported.exit_code)
+
+
+def _summary(imported: Imported) -> str:
+    """What was new in the tables, and how the detector stands after all that people have said."""
+    tables = f"{imported.tables} table{'' if imported.tables == 1 else 's'}"
+    said = f"{imported.n_yes} yes, {imported.n_no} no, {imported.n_maybe} maybe"
+    drawn = f"{imported.n_deleted} deleted, {imported.n_added} added, {imported.n_moved} moved"
+    taken_back = f", {imported.n_taken_back} taken back" if imported.n_taken_back else ""
+    lines = [f"{tables}, new in them: {said}; {drawn}{taken_back}"]
+    if (right := precision(imported.survey.detections)) is None:
+        lines.append("nobody has said yes or no of a call that the detector found, so its precision is not known")
+    else:
+        lines.append(
+            f"precision so far: {right.value:.3f} (95 % interval {right.low:.3f} to {right.high:.3f}), "
+            f"{right.n_yes} yes and {right.n_no} no of the detector's own calls"
+        )
+    return "\n".join(lines)

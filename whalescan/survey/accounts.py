@@ -1,0 +1,113 @@
+"""The survey's time: what was recorded, what was analysed, what is missing, and what was heard in each hour and day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, tzinfo
+
+import numpy as np
+
+from whalescan.calls import effort
+from whalescan.calls.effort import bin_edges
+from whalescan.calls.presence import Bin, Heard, PresenceRule, bins
+from whalescan.core import Detection, Gap, IntArray, Loss, Recording, to_ns
+from whalescan.sound import timeline
+from whalescan.tables.csvs import FileRow
+
+
+@dataclass(frozen=True, slots=True)
+class Listened:
+    """A recording with what was heard in it.
+
+    Attributes:
+        detections: its calls, in the order of their times, with what reviewers said of them.
+        losses: what was not analysed of it, in samples at ``rate_hz``; None where nothing was analysed.
+    """
+
+    recording: Recording
+    detections: tuple[Detection, ...]
+    losses: tuple[Loss, ...] | None
+    rate_hz: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """Time and presence.
+
+    Attributes:
+        recorded, analysed: spans, int64 ``[n, 2]``, in nanoseconds since 1970 UTC; unions.
+        gaps: what is missing from them, or was recorded more than once.
+        hourly, daily: full UTC hours and days, from the first sample to the last.
+    """
+
+    recorded: IntArray
+    analysed: IntArray
+    gaps: tuple[Gap, ...]
+    hourly: tuple[Bin, ...] = ()
+    daily: tuple[Bin, ...] = ()
+
+
+def account(listened: Sequence[Listened], files: Iterable[FileRow], labels: Iterable[str], rule: PresenceRule) -> Accounts:
+    """The accounts of a survey; recordings without a clock have no part in them.
+
+    Args:
+        listened: every recording whose header could be read.
+        files: every file; of those that could not be read, the beginning is known where the name tells it.
+        labels: the classes whose calls count.
+        rule: when an hour or a day is called ``DETECTED``.
+    """
+    recorded = _spans(span for one in listened for span in timeline.spans(one.recording))
+    lost = [(loss.kind, span) for one in listened for loss in one.losses or () for span in _when(one, loss)]
+    analysed = [_analysed(one) for one in listened if one.losses is not None]
+    unreadable = [to_ns(row.start_utc) for row in files if row.recording is None and row.start_utc is not None]
+    gaps = timeline.gaps([one.recording for one in listened], unreadable)
+    gaps += [Gap(begin, end, kind) for kind, (begin, end) in lost]
+    accounts = Accounts(
+        effort.union(recorded),
+        effort.union(np.concatenate([_spans(()), *analysed])),
+        tuple(sorted(gaps, key=lambda gap: (gap.begin_ns, gap.end_ns, gap.kind))),
+    )
+    hourly, daily = in_bins(accounts, heard_in(listened, labels), rule)
+    return replace(accounts, hourly=hourly, daily=daily)
+
+
+def in_bins(
+    accounts: Accounts, heard: Sequence[Heard], rule: PresenceRule, zone: tzinfo = UTC
+) -> tuple[tuple[Bin, ...], tuple[Bin, ...]]:
+    """The hours and the days of a survey, as clocks in a zone show them."""
+    if not len(accounts.recorded):
+        return (), ()
+    begin_ns, end_ns = int(accounts.recorded[0, 0]), int(accounts.recorded[-1, 1])
+    hourly, daily = bin_edges(begin_ns, end_ns, 1, zone), bin_edges(begin_ns, end_ns, 24, zone)
+    effort_ns = accounts.recorded, accounts.analysed
+    return tuple(bins(hourly, *effort_ns, heard, rule)), tuple(bins(daily, *effort_ns, heard, rule))
+
+
+def heard_in(listened: Iterable[Listened], labels: Iterable[str]) -> list[Heard]:
+    """The calls of some classes, on the clock."""
+    counted = set(labels)
+    return [
+        Heard(to_ns(begin_utc), call.channel, call.score, call.review)
+        for one in listened
+        for call in one.detections
+        if call.label in counted and (begin_utc := one.recording.utc(call.begin_s)) is not None
+    ]
+
+
+def _analysed(one: Listened) -> IntArray:
+    own = _spans(timeline.spans(one.recording))
+    return (
+        effort.subtract(own, _spans(span for loss in one.losses or () for span in _when(one, loss))) if one.losses else own
+    )
+
+
+def _when(one: Listened, loss: Loss) -> list[timeline.Span]:
+    """When a loss was; the last sample at the model's rate may reach past the recording's own end."""
+    found = timeline.spans(one.recording, loss.begin_sample, loss.end_sample, one.rate_hz)
+    last = timeline.spans(one.recording)
+    return [(begin, min(end, last[-1][1])) for begin, end in found if begin < last[-1][1]]
+
+
+def _spans(spans: Iterable[timeline.Span]) -> IntArray:
+    return np.array(list(spans), np.int64).reshape(-1, 2)

@@ -1,0 +1,118 @@
+"""Judgements on disk: ``judgements.sqlite`` in the folder of a run. Rows are added and never changed, so nothing is lost.
+
+A program that writes one judgement at a time, and one that writes thousands, share the file: each `append` is one
+transaction, on the disk when it returns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import astuple, fields
+from pathlib import Path
+
+from whalescan.calls.judgements import ORIGINS, VERDICTS, Judgement
+from whalescan.core import OutputError, TableError
+
+JUDGEMENTS = "judgements.sqlite"
+_VERSION = 1
+_WAIT_S = 30.0
+"""For another program that writes."""
+_COLUMNS = ", ".join(field.name for field in fields(Judgement))
+_SCHEMA = (
+    f"""
+    CREATE TABLE judgements (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        detection_id TEXT NOT NULL,
+        verdict TEXT NOT NULL CHECK (verdict IN {VERDICTS}),
+        origin TEXT NOT NULL CHECK (origin IN {ORIGINS}),
+        recording TEXT NOT NULL,
+        channel INTEGER NOT NULL,
+        begin_s REAL NOT NULL,
+        end_s REAL NOT NULL,
+        low_hz REAL NOT NULL,
+        high_hz REAL NOT NULL,
+        label TEXT NOT NULL,
+        score REAL,
+        source TEXT NOT NULL,
+        judged_utc TEXT NOT NULL,
+        reviewer TEXT NOT NULL
+    )""",
+    "CREATE INDEX judgements_by_id ON judgements (detection_id, sequence)",
+    f"PRAGMA user_version = {_VERSION}",
+)
+
+
+def append(output: Path, judgements: Sequence[Judgement]) -> None:
+    """Add judgements, all or none of them; no file is made for none.
+
+    Raises:
+        TableError: when the file is damaged, or of a later whalescan.
+        OutputError: when it cannot be written; nothing was added.
+    """
+    if not judgements:
+        return
+    path = output / JUDGEMENTS
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            if not _is_ours(connection, path):
+                for statement in _SCHEMA:
+                    connection.execute(statement)
+            marks = ", ".join("?" * len(fields(Judgement)))
+            rows = map(astuple, judgements)
+            connection.executemany(f"INSERT INTO judgements ({_COLUMNS}) VALUES ({marks})", rows)  # noqa: S608 - our names
+            connection.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error}); close what else uses it or make room, and give the same command again: "
+            "no judgement was taken"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise _damaged(path, error) from error
+
+
+def read(output: Path) -> dict[str, Judgement]:
+    """The latest judgement of each id, in the order in which the ids came; empty where nobody judged anything.
+
+    Raises:
+        TableError: when the file is damaged, or of a later whalescan.
+    """
+    path = output / JUDGEMENTS
+    if not path.exists():
+        return {}
+    latest: dict[str, Judgement] = {}
+    try:  # a journal that an interrupted program left is only rolled back by who may write
+        uri = f"{path.absolute().as_uri()}?mode=rw"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_WAIT_S, isolation_level=None)) as connection:
+            if _is_ours(connection, path):
+                for row in connection.execute(f"SELECT {_COLUMNS} FROM judgements ORDER BY sequence"):  # noqa: S608
+                    latest[row[0]] = Judgement(*row)
+    except sqlite3.DatabaseError as error:
+        raise _damaged(path, error) from error
+    return latest
+
+
+def by_recording(output: Path) -> dict[str, dict[str, Judgement]]:
+    """What `read` gives, by the name of the recording, then by the id of the call."""
+    parted: dict[str, dict[str, Judgement]] = defaultdict(dict)
+    for identity, judgement in read(output).items():
+        parted[judgement.recording][identity] = judgement
+    return dict(parted)
+
+
+def _is_ours(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether the tables are made already."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > _VERSION:
+        raise TableError(f"{path}: written by a later whalescan (format {version}, not {_VERSION}); install that one")
+    return bool(version)
+
+
+def _damaged(path: Path, error: sqlite3.Error) -> TableError:
+    return TableError(
+        f"{path}: no judgements can be read there ({error}); put a copy of it back, or move it away and import the reviewed "
+        "tables again"
+    )
