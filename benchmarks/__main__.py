@@ -1,4 +1,4 @@
-"""``python -m benchmarks speed|memory|clips|noise|hops|false-alarms|failures|ablations``: measure, and print a table."""
+"""``python -m benchmarks speed|memory|planning|clips|noise|hops|false-alarms|failures|ablations``: measure, and print a table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import ablations, clips, failures, false_alarms, hops, memory, speed
+from benchmarks import ablations, clips, failures, false_alarms, hops, memory, planning, speed
 from benchmarks.table import Row, markdown, write_json
 
 _folder = click.argument("folder", type=click.Path(exists=True, path_type=Path))
@@ -27,6 +27,7 @@ def _print(rows: list[Row], json_path: Path | None) -> None:
 
 main.command("speed", help="Audio a second, against the plain way, and what Dask costs.")(speed.measure)
 main.command("memory", help="Peak memory of short and long recordings.")(memory.measure)
+main.command("planning", help="Time to plan a survey of 100,000 recordings.")(planning.measure)
 main.command("clips", help="Held-out clips of FOLDER, as trained and as scanned.")(_folder(clips.measure))
 main.command("false-alarms", help="Detections an hour in FOLDER, where nothing is a call.")(_folder(false_alarms.measure))
 

@@ -1,4 +1,4 @@
-"""Peak memory of a run at 96 kHz, 10 minutes against 24 hours. The sound is silence in a sparse file; its length is real."""
+"""Peak memory of a run at 96 kHz, 10 minutes against 24 hours. The sound is a constant in a sparse file; its length is real."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def measure() -> list[Row]:
     rows: list[Row] = []
     for name, minutes in LENGTHS_MIN.items():
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "silence.wav")
+            path = Path(folder, "constant.wav")
             _sparse_wav(path, minutes * 60 * RATE_HZ)
             command = [sys.executable, "-c", _PEAK, str(path), str(HOP_S)]
             peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -43,10 +43,10 @@ def measure() -> list[Row]:
 
 
 def _sparse_wav(path: Path, n_frames: int) -> None:
-    """A 16-bit mono RF64 file of silence that takes no room on most disks."""
-    n_bytes = 2 * n_frames
+    """An 8-bit mono RF64 file that takes no room on most disks; its zeros are samples at the lowest value."""
+    n_bytes = n_frames
     sizes = struct.pack("<4sIQQQI", b"ds64", 28, n_bytes + 72, n_bytes, n_frames, 0)
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, RATE_HZ, 2 * RATE_HZ, 2, 16)
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, RATE_HZ, RATE_HZ, 1, 8)
     with path.open("wb") as file:
         file.write(b"RF64" + b"\xff" * 4 + b"WAVE" + sizes + form + b"data" + b"\xff" * 4)
         file.truncate(file.tell() + n_bytes)

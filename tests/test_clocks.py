@@ -236,6 +236,7 @@ def test_format_of_the_user(moment: datetime) -> None:
         ("%Y%m%d_%I%M%S%p", "x_20190101_123000am.wav", "2019-01-01T00:30:00"),
         ("%Y%m%d_%H%M%S", "x_20190101_1234567.wav", "2019-01-01T12:34:56"),  # glued to a counter
         ("%Y%m%d_%H%M%S", "20180101_000000_20190101_123456_99.wav", "2019-01-01T12:34:56"),
+        ("%y%m%d", "190101_2012319.wav", "2019-01-01T00:00:00"),  # a whole number rather than a part of one
         ("day%j%%_%Y", "day032%_2019.wav", "2019-02-01T00:00:00"),
         ("%Y%m%dT%H%M%S%z", "x_20190101T000000+0100.wav", "2018-12-31T23:00:00"),
     ],

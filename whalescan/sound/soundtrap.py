@@ -90,8 +90,10 @@ def start(recording: Path, rate_hz: int | None = None, n_frames: Sequence[int] =
 
 
 def _parse(log: Path, content: bytes) -> ET.Element:
-    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-        raise RecordingError(f"{log.name}: defines entities, which no recorder does, and is not read; {_REMEDY}")
+    if b"<!DOCTYPE" in content:
+        raise RecordingError(
+            f"{log.name}: has a document type that may define entities, which no recorder does, and is not read; {_REMEDY}"
+        )
     try:
         return ET.fromstring(content)  # noqa: S314 - without entities there is nothing that could grow
     except (ET.ParseError, LookupError, ValueError) as error:  # the last two: an encoding that is none

@@ -98,7 +98,7 @@ def problems(survey: Survey) -> Iterator[str]:
         one, other = pairs[0]
         yield (
             f"warning: {count(len(pairs), 'recording')} begin{'s' if len(pairs) == 1 else ''} while another still runs "
-            f"(first: {other.path} and {one.path}); their time counts once, their calls twice: mend the clocks, or keep one of them"
+            f"(first: {other.path} and {one.path}); their time counts once, their calls twice: mend the clocks, or keep one"
         )
 
 

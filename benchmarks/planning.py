@@ -1,0 +1,68 @@
+"""How long it takes to plan a survey: find the recordings, read their headers and clocks, and put them on the time line."""
+
+from __future__ import annotations
+
+import resource
+import struct
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from benchmarks.table import Row
+from whalescan.config import ScoreOptions
+from whalescan.core import WindowGrid
+from whalescan.sound import recordings, timeline
+from whalescan.sound.clocks import ClockOptions
+from whalescan.survey import plan
+from whalescan.survey.run import inspect_all
+from whalescan.tables.stored import Scored
+
+N_RECORDINGS = 100_000
+RATE_HZ, LENGTH_S = 48_000, 900
+_A_FOLDER = 1000
+_T = TypeVar("_T")
+_BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def measure() -> list[Row]:
+    """Rows of the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        _write(Path(folder))
+        rows: list[Row] = []
+
+        def timed(what: str, work: Callable[[], _T]) -> _T:
+            begin_s = time.perf_counter()
+            result = work()
+            rows.append({"what": what, "s": round(time.perf_counter() - begin_s, 1)})
+            return result
+
+        found = timed(f"find {N_RECORDINGS:,} recordings", lambda: recordings.find([folder]))
+        entries = timed("read their headers and clocks", lambda: inspect_all(found, ClockOptions(), ScoreOptions()))
+        ready = [entry.recording for entry in entries if isinstance(entry, Scored)]
+        assert len(ready) == N_RECORDINGS
+        followers = timed("put them on the time line", lambda: timeline.followers(ready))
+        assert len(followers) == N_RECORDINGS - 1
+        timed("find gaps and overlaps", lambda: timeline.gaps(ready))
+        grid = WindowGrid(2000, 4000, 500)
+        n_chunks = timed("cut them into chunks", lambda: sum(1 for one in ready for _ in plan.chunks(one, 1, grid, 32)))
+    total_s = sum(float(row["s"]) for row in rows)
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    rows.append({"what": f"all ({n_chunks:,} chunks; peak memory {peak_mb:,.0f} MB)", "s": round(total_s, 1)})
+    return rows
+
+
+def _write(folder: Path) -> None:
+    """WAV files as long as a recorder's, of zeros that take no room on most disks."""
+    n_bytes = 2 * RATE_HZ * LENGTH_S
+    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, RATE_HZ, 2 * RATE_HZ, 2, 16)
+    header = struct.pack("<4sI4s", b"RIFF", n_bytes + 36, b"WAVE") + form + struct.pack("<4sI", b"data", n_bytes)
+    for i in range(N_RECORDINGS):
+        moment = _BEGIN + timedelta(seconds=i * LENGTH_S)
+        path = folder / f"{i // _A_FOLDER:03d}" / f"AMAR7.{moment:%Y%m%dT%H%M%SZ}.wav"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("wb") as file:
+            file.write(header)
+            file.truncate(len(header) + n_bytes)
