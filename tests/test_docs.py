@@ -10,6 +10,8 @@ import pytest
 
 import whalescan
 from whalescan.cli import main
+from whalescan.tables.makara import MAKARA_EXAMPLE
+from whalescan.tables.pars import PARS_EXAMPLE
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -31,6 +33,11 @@ def test_every_option_in_the_readme_exists() -> None:
 
 def test_every_command_in_the_readme_exists() -> None:
     assert set(re.findall(r"(?:`|    |### )whalescan ([a-z-]+)", README)) == set(main.commands)
+
+
+@pytest.mark.parametrize("example", [PARS_EXAMPLE, MAKARA_EXAMPLE])
+def test_the_examples_for_reports_are_those_that_are_tested(example: str) -> None:
+    assert f"```toml\n{example.strip()}\n```" in README
 
 
 def test_links_within_the_project_lead_somewhere() -> None:

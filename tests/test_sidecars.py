@@ -276,7 +276,13 @@ class Raw:
 
 
 def write_xwav(
-    path: Path, raws: Sequence[Raw], version: int = 1, channels: int = 1, cut: int = 0, n_frames: int | None = None
+    path: Path,
+    raws: Sequence[Raw],
+    version: int = 1,
+    channels: int = 1,
+    cut: int = 0,
+    n_frames: int | None = None,
+    samples: bytes = b"",
 ) -> Path:
     """An XWAV as Triton writes it: RIFF with fmt, harp and data."""
     is_v2 = version in (2, ord("2"))
@@ -309,7 +315,7 @@ def write_xwav(
         position += n_bytes
     harp = harp[: len(harp) - cut]
     fmt = struct.pack("<HHIIHH", 1, channels, RATE_HZ, RATE_HZ * block, block, 16)
-    data = bytes(range(1, 251)) * (n_frames * block // 250 + 1)
+    data = samples or bytes(range(1, 251)) * (n_frames * block // 250 + 1)
     chunks = b"".join(
         name + struct.pack("<I", len(body)) + body
         for name, body in ((b"fmt ", fmt), (b"harp", harp), (b"data", data[: n_frames * block]))

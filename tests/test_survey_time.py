@@ -13,8 +13,10 @@ import soundfile
 
 import whalescan
 from tests.conftest import write_sound
+from tests.test_sidecars import Raw, write_xwav
 from whalescan import Status
 from whalescan.learn.simulation import SeaOptions, write_recordings
+from whalescan.survey import plan
 
 RATE = 2000
 Deployment = tuple[Path, Path, list[tuple[datetime, float, float]]]
@@ -178,3 +180,80 @@ def test_local_tables_hold_the_same_effort_by_local_days(deployment: Deployment,
     assert (tmp_path / "out/daily.csv").read_bytes() == (out / "daily.csv").read_bytes()
     hourly = pd.read_csv(tmp_path / "out/hourly.local.csv")
     assert hourly["recorded_s"].sum() == pytest.approx(utc["recorded_s"].sum())
+
+
+# ------------------------------------------------------------------------------------------ a duty cycle within a file
+
+
+@pytest.fixture(scope="module")
+def harp(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Raw]]:
+    """An XWAV of three raw files with pauses between them, at places that no grid knows, and with calls."""
+    source, folder = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("harp")
+    list(write_recordings(source, 1, SeaOptions(minutes=1.5, calls_per_hour=500, snr_db=(8, 12), ships=False, seed=9)))
+    sea, _ = soundfile.read(next(source.glob("*.wav")), dtype="int16")
+    begin = datetime(2026, 12, 31, 23, 59, tzinfo=UTC)
+    lengths, pauses = (61_234, 55_555, 63_211), (0, 400, 4000)
+    raws, elapsed_s = [], 0.0
+    for length, pause_s in zip(lengths, pauses, strict=True):
+        elapsed_s = round(elapsed_s + pause_s, 3)
+        raws.append(Raw(begin + timedelta(seconds=elapsed_s), length))
+        elapsed_s += length / RATE
+    write_xwav(folder / "SOCAL_261231_235900.x.wav", raws, samples=sea[: sum(lengths)].tobytes())
+    return folder, raws
+
+
+@pytest.mark.parametrize("hop", [0.25, 1.0, 2.0])
+def test_the_pauses_within_an_xwav_are_no_effort_and_no_window_crosses_them(
+    harp: tuple[Path, list[Raw]], tmp_path: Path, hop: float
+) -> None:
+    folder, raws = harp
+    survey = whalescan.scan(folder, tmp_path, hop=hop, threshold=0.3)
+    (file,) = survey.files
+    gaps, daily = read(tmp_path, "gaps.csv"), read(tmp_path, "daily.csv")
+    duration_s = sum(raw.n_frames for raw in raws) / RATE
+    assert daily["recorded_s"].sum() == pytest.approx(duration_s, abs=1e-5)
+    assert daily["analysed_s"].sum() == pytest.approx(file.outcome.analysed_s, abs=1e-5)
+    assert gaps.loc[gaps["kind"] == "gap", "seconds"].tolist() == pytest.approx([400, 4000], abs=0.002)
+    unheard_s = gaps.loc[gaps["kind"] == "unreadable", "seconds"].sum()
+    assert duration_s - file.outcome.analysed_s == pytest.approx(unheard_s, abs=1e-5)
+    if hop <= 1:
+        assert survey.exit_code == 0
+    else:
+        assert survey.exit_code == 3
+        assert "no window" in file.outcome.problem
+    edges_s = np.cumsum([0, *(raw.n_frames for raw in raws)]) / RATE
+    assert len(survey.detections) > 2
+    for call, row in zip(survey.detections, read(tmp_path, "detections.csv").itertuples(), strict=True):
+        piece = int(np.searchsorted(edges_s, call.begin_s, side="right")) - 1
+        assert call.end_s <= edges_s[piece + 1]
+        expected = raws[piece].start + timedelta(seconds=call.begin_s - edges_s[piece])
+        assert abs(row.start_utc - expected) <= timedelta(milliseconds=1.5)
+
+
+def test_what_a_piece_holds_does_not_depend_on_its_neighbours(harp: tuple[Path, list[Raw]], tmp_path: Path) -> None:
+    """Scores of windows within the first piece, and of those that straddle its end, are those of the piece alone."""
+    folder, raws = harp
+    (path,) = folder.iterdir()
+    whalescan.scan(folder, tmp_path / "whole", hop=0.5)
+    samples, _ = soundfile.read(path, frames=raws[0].n_frames, dtype="int16")
+    write_sound(tmp_path / "alone/x.wav", samples, RATE)
+    whalescan.scan(tmp_path / "alone", tmp_path / "out", hop=0.5)
+    with np.load(tmp_path / "whole/scores" / f"{path.stem}.npz") as whole, np.load(tmp_path / "out/scores/x.npz") as alone:
+        n = len(alone["scores"])
+        np.testing.assert_allclose(whole["scores"][: n - 1], alone["scores"][: n - 1], atol=0.01)
+
+
+@pytest.mark.parametrize("chunk_s", [4, 17, 1000])
+def test_chunks_do_not_show_at_jumps_and_borders(
+    harp: tuple[Path, list[Raw]], deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_s: float
+) -> None:
+    folder = tmp_path / "in"
+    shutil.copytree(harp[0], folder / "harp")
+    for name in ("a", "b"):
+        shutil.copytree(deployment[0] / name, folder / name)
+    whalescan.scan(folder, tmp_path / "one", hop=0.5, threshold=0.3, batch_size=4)
+    monkeypatch.setattr(plan, "CHUNK_S", chunk_s)
+    whalescan.scan(folder, tmp_path / "other", hop=0.5, threshold=0.3, batch_size=4)
+    for path in (tmp_path / "one").rglob("*"):
+        if path.suffix in (".csv", ".txt"):
+            assert path.read_bytes() == (tmp_path / "other" / path.relative_to(tmp_path / "one")).read_bytes(), path

@@ -95,25 +95,35 @@ def score_chunk(chunk: Chunk, task: Task) -> ScoredChunk:
     begin, end = chunk.needed_samples(task.grid)
     sound = reading.read(chunk.recording, chunk.channel, task.grid.rate_hz, begin, end, chunk.after)
     jumps = timeline.jumps(chunk.recording, task.grid.rate_hz)
-    losses = _losses(sound, chunk, task.grid, jumps)
+    n_samples = chunk.recording.n_samples(task.grid.rate_hz)
+    beside = unheard(task.grid, n_windows(chunk.recording, chunk.after, task.grid), n_samples, jumps)
+    losses = _losses(sound, chunk, task.grid, beside)
+    problems = (*sound.problems, *_said_of_unheard(beside, task.grid))
     empty = sound.lost | sound.silent
     if empty.all():
-        return ScoredChunk(chunk, _no_scores(chunk, task), losses, sound.problems)
+        return ScoredChunk(chunk, _no_scores(chunk, task), losses, problems)
     here = [jump - begin for jump in jumps if begin < jump < end]
     windows = _scorer(task.model, task.device, task.batch_size).score(sound.samples, task.grid, chunk.n_windows, here)
     if empty.any():
         n_sounding = np.concatenate([[0], np.cumsum(~empty)])
         begins, ends = hearing(task.grid, 0, chunk.n_windows, len(empty), here).T
         windows.scores[n_sounding[ends] == n_sounding[begins]] = np.nan
-    return ScoredChunk(chunk, windows, losses, sound.problems)
+    return ScoredChunk(chunk, windows, losses, problems)
 
 
-def _losses(sound: reading.Sound, chunk: Chunk, grid: WindowGrid, jumps: Sequence[int]) -> tuple[Loss, ...]:
+def _said_of_unheard(beside: Sequence[tuple[int, int]], grid: WindowGrid) -> Iterator[str]:
+    """The same for every chunk of a recording, so that it is said once."""
+    if beside:
+        lost_s = grid.seconds(sum(end - begin for begin, end in beside))
+        half_s = grid.seconds(grid.window_samples / 2)
+        yield f"{lost_s:.1f} s beside jumps of the clock lie in no window; choose a hop of {half_s:g} s or less"
+
+
+def _losses(sound: reading.Sound, chunk: Chunk, grid: WindowGrid, beside: Sequence[tuple[int, int]]) -> tuple[Loss, ...]:
     """What of a chunk's own samples could not be read, was never recorded, or lies in no window."""
     begin, end = chunk.own_samples(grid)
     lost, silent = sound.lost[: end - begin].copy(), sound.silent[: end - begin]
-    n_samples = chunk.recording.n_samples(grid.rate_hz)
-    for first, last in unheard(grid, n_windows(chunk.recording, chunk.after, grid), n_samples, jumps):
+    for first, last in beside:
         lost[max(first - begin, 0) : max(last - begin, 0)] = True
     kinds = (lost, GapKind.UNREADABLE), (silent & ~lost, GapKind.DROPOUT)
     return tuple(Loss(begin + a, begin + b, kind) for where, kind in kinds for a, b in _runs(where))
