@@ -1,4 +1,4 @@
-"""``python -m benchmarks speed|memory|planning|clips|noise|hops|false-alarms|failures|ablations``: measure, and print a table."""
+"""``python -m benchmarks speed``, and others: measure, and print a table. ``--help`` names them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Peak memory of a run at 96 kHz, 10 minutes against 24 hours. The sound is a constant in a sparse file; its length is real."""
+"""Peak memory of a run at 96 kHz, 10 minutes against 24 hours. The sound is a constant in a sparse file, but as long."""
 
 from __future__ import annotations
 

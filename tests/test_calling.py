@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.test_timeline import START, recording
 from whalescan.calls.detections import DetectionRule
 from whalescan.core import Detection, Piece, Recording, WindowGrid, WindowScores
+from whalescan.sound import timeline
 from whalescan.tables.calling import carried_on, find_calls
 from whalescan.tables.scorefile import ScoreFile
 
@@ -22,7 +23,8 @@ N = 60 * 2000
 
 
 def score_file(one: Recording, windows: WindowScores) -> ScoreFile:
-    return ScoreFile(one, 1, GRID, ("NARW upcall",), windows, (), "", "{}")
+    jumps = tuple(timeline.jumps(one, GRID.rate_hz))
+    return ScoreFile(one, 1, GRID, ("NARW upcall",), windows, one.n_samples(GRID.rate_hz) + 4000, jumps, (), "", "{}")
 
 
 def scored(rng: np.random.Generator, n_calls: int) -> WindowScores:

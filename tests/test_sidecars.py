@@ -403,7 +403,7 @@ def test_a_drift_makes_a_piece_when_it_has_grown_to_more_than_a_millisecond(tmp_
     ],
 )
 def test_chunks_that_are_not_used_are_named_and_the_name_counts(
-    tmp_path: Path, raws: list[Raw], options: dict[str, int], words: str
+    tmp_path: Path, raws: list[Raw], options: dict[str, Any], words: str
 ) -> None:
     recording = look(write_xwav(tmp_path / "MC01_100716_121125.x.wav", raws, **options), "UTC")
     assert (recording.start_utc, recording.time_source) == (utc("2010-07-16T12:11:25"), "name-timezone")

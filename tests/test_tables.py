@@ -217,11 +217,12 @@ def test_scores_written_are_scores_read(tmp_path: Path) -> None:
     windows = WindowScores(*(random.random((5, n)).astype(np.float32) for n in (1, 4, 4)))
     losses = Loss(0, 3, GapKind.UNREADABLE), Loss(9, 13, GapKind.DROPOUT)
     scores = ScoreFile(
-        recording("deep/a"), 2, WindowGrid(2000, 4000, 500), ("NARW upcall",), windows, losses, "at 5 s", "{}"
+        recording("deep/a"), 2, WindowGrid(2000, 4000, 500), ("NARW upcall",), windows, 20, (7,), losses, "at 5 s", "{}"
     )
     write_scores(tmp_path, scores)
     read = read_scores(score_path(tmp_path, "deep/a", 2))
     assert (read.recording, read.channel, read.grid, read.classes) == (scores.recording, 2, scores.grid, scores.classes)
+    assert (read.reach_samples, read.jumps) == (20, (7,))
     assert (read.losses, read.lost_samples, read.problem, read.fingerprint) == (losses, 7, "at 5 s", "{}")
     np.testing.assert_array_equal(read.windows.scores, windows.scores)
     with np.load(score_path(tmp_path, "deep/a", 2), allow_pickle=False) as file:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whalescan.core import GapKind, Piece, Recording, WindowGrid, from_ns
-from whalescan.sound import timeline
+from whalescan.sound import gaps, timeline
 from whalescan.sound.windows import cut, hearing, unheard
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -40,7 +40,7 @@ def joined(*recordings: Recording) -> dict[str, str]:
 
 def kinds(*recordings: Recording, unreadable_s: tuple[float, ...] = ()) -> list[tuple[float, float, str]]:
     begin_ns = [int((START + timedelta(seconds=s)).timestamp()) * 10**9 for s in unreadable_s]
-    found = timeline.gaps(recordings, begin_ns)
+    found = gaps.find(recordings, begin_ns)
     return [
         ((from_ns(g.begin_ns) - START).total_seconds(), (from_ns(g.end_ns) - START).total_seconds(), g.kind) for g in found
     ]

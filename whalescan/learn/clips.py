@@ -15,7 +15,6 @@ from whalescan.core import FloatArray, RecordingError, UsageError
 from whalescan.detector.spec import UPCALL
 from whalescan.learn.examples import BoolArray, CutPlan, Cutting, DataOptions, Examples, Problem, Verdict
 from whalescan.sound import reading, recordings
-from whalescan.sound.windows import mirror_end
 
 TABLE = "train.csv"
 _FOLDER = "train"
@@ -157,7 +156,7 @@ def _read(path: Path, plan: CutPlan) -> _Clip:
     window = sound.samples
     if n_samples < window_samples:
         changes.append(f"are shorter than {window_s:g} s and were filled with their own sound, mirrored")
-        window = mirror_end(window, 0, window_samples)
+        window = np.pad(window, (0, window_samples - n_samples), "reflect")
     problem = f"{path}: {recording.problem}" if recording.problem else ""
     return _Clip(window, _content(own), tuple(changes), problem)
 

@@ -29,7 +29,8 @@ from whalescan.core import Piece, RecordingError, UsageError
 from whalescan.sound import names, soundtrap, xwav
 from whalescan.sound.headers import HeaderClaim
 
-_UNSET_YEAR = 1970
+_YEARS = range(1971, 2101)
+"""Recorders whose clock was never set count from 1970; other years are no dates, either."""
 _TOLERANCE = timedelta(seconds=2)
 _ZONE_STEP = timedelta(minutes=15)
 _LARGEST_OFFSET = timedelta(hours=names.LARGEST_OFFSET_H)
@@ -119,8 +120,10 @@ def read_clock(path: Path, options: ClockOptions | None = None, header: Header |
     """When a recording began, from all that tells it: its name, the log beside it, and its header (None: cannot be read)."""
     named, is_formatted = _of_name(path.name, options or ClockOptions())
     told, problems = _beside_the_name(path, header)
-    known = [one for one in told if one.utc.year > _UNSET_YEAR]
-    problems += [f"{one.where} shows 1970, a clock that was not set; correct it" for one in told if one not in known]
+    known = [one for one in told if one.utc.year in _YEARS]
+    problems += [
+        f"{one.where} shows {one.utc.year}, a clock that was not set; correct it" for one in told if one not in known
+    ]
     others = [one for one in known if _contradict(named, one)]
     if not known or (is_formatted and (named.utc or others)):
         believed = replace(named, source="clock-unset") if told and not known and named.source == "none" else named
@@ -142,11 +145,11 @@ def read_clock(path: Path, options: ClockOptions | None = None, header: Header |
     return replace(believed, problem="; ".join(filter(None, [believed.problem, *problems])), pieces=pieces)
 
 
-def parse_zone(text: str) -> tzinfo:
+def parse_zone(text: str, option: str = "--timezone") -> tzinfo:
     """An IANA name, ``UTC``, ``UTC-5``, ``UTC-0500`` or ``-05:00`` as a time zone.
 
     Raises:
-        UsageError: where it is none.
+        UsageError: where it is none; names the option that gave it.
     """
     offset = re.fullmatch(r"(?:UTC|GMT)?([+-])(\d{1,2}):?(\d\d)?", text.strip())
     if offset:
@@ -154,7 +157,7 @@ def parse_zone(text: str) -> tzinfo:
     try:
         return UTC if text.strip().upper() in ("Z", "UTC") else ZoneInfo(text.strip())
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(f"--timezone {text!r} is no time zone; use a name such as America/New_York, or UTC-5") from error
+        raise UsageError(f"{option} {text!r} is no time zone; use a name such as America/New_York, or UTC-5") from error
 
 
 def _states_a_date(time_format: str) -> bool:
@@ -172,7 +175,7 @@ def _of_name(name: str, options: ClockOptions) -> tuple[StartTime, bool]:
     shown = by_format or names.find(name)
     if shown is None:
         return StartTime(None, "none"), False
-    if shown.local.year <= _UNSET_YEAR:
+    if shown.local.year not in _YEARS:
         return StartTime(None, "clock-unset", recorder=shown.before, template=shown.template), by_format is not None
     start = StartTime(None, "name-without-zone", shown.local, shown.before, shown.template)
     given = parse_zone(options.timezone) if options.timezone else None

@@ -1,4 +1,4 @@
-"""Recordings on the clock: which go on in which, where nothing was recorded, and where something was twice.
+"""Recordings on the clock: when each sample was recorded, and which recording goes on in which.
 
 Recorders write files that follow one another, and name them to the second by clocks that jitter. So two files of one
 recorder of which one begins within `TOLERANCE_S` of the other's end are one stretch of sound; a larger difference is a gap
@@ -7,24 +7,20 @@ or an overlap. No start is ever moved: what the clock says is what stands in the
 
 from __future__ import annotations
 
-import statistics
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC
 from itertools import pairwise
 from pathlib import Path
 
-from whalescan.core import Gap, GapKind, Piece, Recording, to_ns
+from whalescan.core import Loss, Piece, Recording, to_ns
 
 TOLERANCE_S = 2.0
 """MARS names jitter by 1 s though its sound is continuous; NRS has real gaps of 6 s (mbari-org/pbp, issue 13)."""
-_TOLERANCE_NS = round(TOLERANCE_S * 1e9)
-_LEAST_CYCLES = 3
-"""So many equal pauses, and at least half of all, make a duty cycle of what else is a gap."""
-
+TOLERANCE_NS = round(TOLERANCE_S * 1e9)
 Span = tuple[int, int]
-"""Begin and end in nanoseconds since 1970 UTC, half open."""
+"""Begin and end, half open: of time in nanoseconds since 1970 UTC."""
 
 
 def spans(recording: Recording, begin: int = 0, end: int | None = None, rate_hz: int | None = None) -> list[Span]:
@@ -46,11 +42,24 @@ def spans(recording: Recording, begin: int = 0, end: int | None = None, rate_hz:
     return found
 
 
+def frames(recording: Recording, loss: Loss, rate_hz: int) -> Span:
+    """The recording's own samples that a loss, counted at another rate, covers: begin and end.
+
+    A loss that begins or ends with a piece does so to the sample: no sliver of a piece is left that nobody heard.
+    """
+    borders = {-(-piece.first_frame * rate_hz // recording.rate_hz): piece.first_frame for piece in recording.pieces}
+
+    def frame(sample: int) -> int:
+        return borders.get(sample, min(-(-sample * recording.rate_hz // rate_hz), recording.n_frames))
+
+    return frame(loss.begin_sample), frame(loss.end_sample)
+
+
 def jumps(recording: Recording, rate_hz: int) -> list[int]:
     """Samples (at ``rate_hz``) at which the clock jumps within a recording, by more than jitter: no window crosses them."""
     found = []
     for before, after in pairwise(recording.pieces):
-        if abs(to_ns(after.start_utc) - _running_ns(before, after.first_frame, recording.rate_hz)) > _TOLERANCE_NS:
+        if abs(to_ns(after.start_utc) - _running_ns(before, after.first_frame, recording.rate_hz)) > TOLERANCE_NS:
             found.append(-(-after.first_frame * rate_hz // recording.rate_hz))
     return found
 
@@ -93,7 +102,7 @@ def _across_folders(tails: Sequence[Recording], heads: Sequence[Recording]) -> d
     begins = [_begin(head) for head in heads]
     wanted: dict[str, list[Recording]] = defaultdict(list)
     for tail in tails:
-        first, last = bisect_left(begins, _end(tail) - _TOLERANCE_NS), bisect_right(begins, _end(tail) + _TOLERANCE_NS)
+        first, last = bisect_left(begins, _end(tail) - TOLERANCE_NS), bisect_right(begins, _end(tail) + TOLERANCE_NS)
         candidates = [head for head in heads[first:last] if _goes_on(tail, head)]
         if len(candidates) == 1:
             wanted[candidates[0].name].append(tail)
@@ -102,7 +111,7 @@ def _across_folders(tails: Sequence[Recording], heads: Sequence[Recording]) -> d
 
 
 def _goes_on(one: Recording, other: Recording) -> bool:
-    return _begin(one) < _begin(other) and abs(_begin(other) - _end(one)) <= _TOLERANCE_NS
+    return _begin(one) < _begin(other) and abs(_begin(other) - _end(one)) <= TOLERANCE_NS
 
 
 def _extent(recording: Recording) -> Span | None:
@@ -132,99 +141,6 @@ def _begin_and_name(recording: Recording) -> tuple[int, str]:
     return _begin(recording), recording.name
 
 
-def gaps(recordings: Sequence[Recording], unreadable_ns: Iterable[int] = ()) -> list[Gap]:
-    """Where nothing was recorded between the first and the last sample, and where something was more than once.
-
-    Args:
-        recordings: those without a clock are passed over.
-        unreadable_ns: when files begin that cannot be read; their time is taken to be as long as the others' median.
-    """
-    of_recorder: dict[str, list[Span]] = defaultdict(list)
-    for recording in recordings:
-        of_recorder[recording.recorder] += spans(recording)
-    everything = sorted(span for own in of_recorder.values() for span in own)
-    pauses = set().union(*(_regular_pauses(own) for own in of_recorder.values()))
-    unreadable = _unreadable(everything, sorted(unreadable_ns))
-    found = list(_overlaps(everything))
-    for begin, end in _holes(everything):
-        if (begin, end) in pauses:
-            found.append(Gap(begin, end, GapKind.DUTY_CYCLE))
-        else:
-            found += _split(begin, end, unreadable)
-    return sorted(
-        (gap for gap in found if gap.end_ns - gap.begin_ns > _TOLERANCE_NS), key=lambda gap: (gap.begin_ns, gap.kind)
-    )
-
-
-def _holes(ordered: Sequence[Span]) -> Iterator[Span]:
-    """What lies between spans, jitter included."""
-    reached = ordered[0][1] if ordered else 0
-    for begin, end in ordered[1:]:
-        if begin > reached:
-            yield reached, begin
-        reached = max(reached, end)
-
-
-def _overlaps(ordered: Sequence[Span]) -> Iterator[Gap]:
-    """Time that more than one span covers."""
-    edges = sorted([(begin, 1) for begin, _ in ordered] + [(end, -1) for _, end in ordered])
-    depth, since = 0, 0
-    for at, step in edges:
-        if depth < 2 <= depth + step:
-            since = at
-        elif depth >= 2 > depth + step:
-            yield Gap(since, at, GapKind.OVERLAP)
-        depth += step
-
-
-def _regular_pauses(own: Sequence[Span]) -> set[Span]:
-    """The pauses of a duty cycle: stretches of sound begin at equal distances, or are as far apart as those."""
-    stretches: list[list[int]] = []
-    for begin, end in sorted(own):
-        if stretches and begin - stretches[-1][1] <= _TOLERANCE_NS:
-            stretches[-1][1] = max(end, stretches[-1][1])
-        else:
-            stretches.append([begin, end])
-    cycles = [(after[0] - before[0], (before[1], after[0])) for before, after in pairwise(stretches)]
-    if not cycles:
-        return set()
-    period = statistics.median_low(length for length, _ in cycles)
-    regular = [pause for length, pause in cycles if abs(length - period) <= _TOLERANCE_NS]
-    if len(regular) < max(_LEAST_CYCLES, len(cycles) / 2):
-        return set()
-    usual = statistics.median_low(end - begin for begin, end in regular)
-    return {pause for _, pause in cycles if abs(pause[1] - pause[0] - usual) <= _TOLERANCE_NS} | set(regular)
-
-
-def _unreadable(ordered: Sequence[Span], begins: Sequence[int]) -> list[Span]:
-    if not ordered:
-        return []
-    length = statistics.median_low(end - begin for begin, end in ordered)
-    ends = [min(begin + length, after) for begin, after in pairwise(begins)] + [begin + length for begin in begins[-1:]]
-    return list(zip(begins, ends, strict=True))
-
-
-def _split(begin: int, end: int, unreadable: Sequence[Span]) -> Iterator[Gap]:
-    """A hole, with those parts named as unreadable in which a file lies that cannot be read."""
-    reached = begin
-    for first, last in unreadable[max(bisect_left(unreadable, (begin, 0)) - 1, 0) :]:
-        if first >= end:
-            break
-        if last <= reached:
-            continue
-        first, last = max(first, reached), min(last, end)  # noqa: PLW2901 - cut to the hole
-        if first - reached > _TOLERANCE_NS:
-            yield Gap(reached, first, GapKind.GAP)
-        else:
-            first = reached  # noqa: PLW2901 - jitter
-        if end - last <= _TOLERANCE_NS:
-            last = end  # noqa: PLW2901 - jitter
-        yield Gap(first, last, GapKind.UNREADABLE)
-        reached = last
-    if reached < end:
-        yield Gap(reached, end, GapKind.GAP)
-
-
 def is_in_order(recordings: Iterable[Recording]) -> bool:
     """Whether recordings, in the order given, are in that of time, too, as Raven wants it for its clock."""
     begins = [own[0][0] for recording in recordings if (own := spans(recording))]
@@ -236,7 +152,7 @@ def overlapping(recordings: Iterable[Recording]) -> list[tuple[Recording, Record
     found: list[tuple[Recording, Recording]] = []
     latest: Recording | None = None
     for recording in sorted((one for one in recordings if one.start_utc is not None), key=_begin_and_name):
-        if latest is not None and _end(latest) - _begin(recording) > _TOLERANCE_NS:
+        if latest is not None and _end(latest) - _begin(recording) > TOLERANCE_NS:
             found.append((latest, recording))
         if latest is None or _end(recording) > _end(latest):
             latest = recording

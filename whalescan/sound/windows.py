@@ -42,27 +42,21 @@ def cut(samples: FloatArray, grid: WindowGrid, n_windows: int, jumps: Sequence[i
     What a window covers but does not hear - behind the end of the sound, beyond a jump - is filled with what it does hear,
     mirrored: no step, no silence, no foreign sound.
     """
-    needed = grid.begin_sample(n_windows - 1) + grid.window_samples
-    n_samples = len(samples)
-    if needed > n_samples:
-        samples = mirror_end(samples, grid.begin_sample(n_windows - 1), needed)
-    every = np.lib.stride_tricks.sliding_window_view(samples, grid.window_samples)
+    heard = hearing(grid, 0, n_windows, len(samples), jumps)
+    begins = np.arange(n_windows) * grid.hop_samples
+    lacking = int(begins[-1]) + grid.window_samples - len(samples)
+    every = np.lib.stride_tricks.sliding_window_view(_longer(samples, lacking), grid.window_samples)
     windows: FloatArray = every[:: grid.hop_samples][:n_windows]
-    if not jumps:
-        return windows
-    windows = windows.copy()
-    for window, (begin, end) in enumerate(hearing(grid, 0, n_windows, n_samples, jumps).tolist()):
-        first = grid.begin_sample(window)
-        last = first + grid.window_samples
-        if (begin, end) != (first, min(last, n_samples)):
-            windows[window] = np.pad(samples[begin:end], (begin - first, last - end), "reflect")
+    for window in np.flatnonzero((heard[:, 0] > begins) | (heard[:, 1] < begins + grid.window_samples)):
+        begin, end = heard[window]
+        around = begin - begins[window], begins[window] + grid.window_samples - end
+        windows = windows if windows.flags.writeable else windows.copy()
+        windows[window] = np.pad(samples[begin:end], around, "reflect")
     return windows
 
 
-def mirror_end(samples: FloatArray, begin: int, needed: int) -> FloatArray:
-    """Fill the last window, from ``begin``, with its own sound mirrored."""
-    own = samples[begin:]
-    return np.concatenate([samples[:begin], np.pad(own, (0, needed - len(samples)), "reflect")])
+def _longer(samples: FloatArray, lacking: int) -> FloatArray:
+    return np.pad(samples, (0, lacking)) if lacking > 0 else samples
 
 
 def unheard(grid: WindowGrid, n_windows: int, n_samples: int, jumps: Sequence[int]) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ from whalescan.calls import effort
 from whalescan.calls.effort import bin_edges
 from whalescan.calls.presence import Bin, Heard, PresenceRule, bins
 from whalescan.core import Detection, Gap, IntArray, Loss, Recording, to_ns
-from whalescan.sound import timeline
+from whalescan.sound import gaps, timeline
 from whalescan.tables.csvs import FileRow
 
 
@@ -61,12 +61,12 @@ def account(listened: Sequence[Listened], files: Iterable[FileRow], labels: Iter
     lost = [(loss.kind, span) for one in listened for loss in one.losses or () for span in _when(one, loss)]
     analysed = [_analysed(one) for one in listened if one.losses is not None]
     unreadable = [to_ns(row.start_utc) for row in files if row.recording is None and row.start_utc is not None]
-    gaps = timeline.gaps([one.recording for one in listened], unreadable)
-    gaps += [Gap(begin, end, kind) for kind, (begin, end) in lost]
+    found = gaps.find([one.recording for one in listened], unreadable)
+    found += [Gap(begin, end, kind) for kind, (begin, end) in lost]
     accounts = Accounts(
         effort.union(recorded),
         effort.union(np.concatenate([_spans(()), *analysed])),
-        tuple(sorted(gaps, key=lambda gap: (gap.begin_ns, gap.end_ns, gap.kind))),
+        tuple(sorted(found, key=lambda gap: (gap.begin_ns, gap.end_ns, gap.kind))),
     )
     hourly, daily = in_bins(accounts, heard_in(listened, labels), rule)
     return replace(accounts, hourly=hourly, daily=daily)
@@ -103,10 +103,8 @@ def _analysed(one: Listened) -> IntArray:
 
 
 def _when(one: Listened, loss: Loss) -> list[timeline.Span]:
-    """When a loss was; the last sample at the model's rate may reach past the recording's own end."""
-    found = timeline.spans(one.recording, loss.begin_sample, loss.end_sample, one.rate_hz)
-    last = timeline.spans(one.recording)
-    return [(begin, min(end, last[-1][1])) for begin, end in found if begin < last[-1][1]]
+    """When a loss was, to the recording's own sample."""
+    return timeline.spans(one.recording, *timeline.frames(one.recording, loss, one.rate_hz))
 
 
 def _spans(spans: Iterable[timeline.Span]) -> IntArray:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from whalescan.core import GapKind, Loss, Recording, TableError, WindowGrid, WindowScores
 from whalescan.detector.spec import Model
-from whalescan.sound import timeline
 from whalescan.survey.engine import ScoredChunk
+from whalescan.survey.plan import reach
 from whalescan.tables.scorefile import ScoreFile, read_scores, score_path, write_scores
 
 _SCORING = 3
@@ -60,6 +60,7 @@ class Assembly:
         if not last.is_last or sum(part.chunk.n_windows for part in parts) < last.first_window + last.n_windows:
             return False
         del self._parts[key]
+        within = reach(chunk.recording, last.after, self._grid)
         losses = _joined(loss for part in parts for loss in part.losses)
         problems = [
             chunk.recording.problem,
@@ -75,6 +76,8 @@ class Assembly:
                 grid=self._grid,
                 classes=self._model.spec.classes,
                 windows=WindowScores.join([part.windows for part in parts]),
+                reach_samples=within.n_samples,
+                jumps=within.jumps,
                 losses=losses,
                 problem=_some_of(list(dict.fromkeys(filter(None, problems)))),
                 fingerprint=self._fingerprint(chunk.recording, chunk.channel, last.after) + retry,
@@ -101,7 +104,7 @@ class Assembly:
                 "batch_size": self._batch_size,
                 "channel": channel,
                 "recording": recording.identity,
-                "jumps": timeline.jumps(recording, self._grid.rate_hz),
+                "jumps": reach(recording, after, self._grid).jumps,
                 "after": [one.identity for one in after],
             },
             sort_keys=True,

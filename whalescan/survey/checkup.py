@@ -13,12 +13,12 @@ from pathlib import Path
 from dask.system import CPU_COUNT
 
 from whalescan.core import Gap, Recording, RecordingError, to_ns
-from whalescan.sound import recordings, soundness, timeline
+from whalescan.sound import gaps, recordings, soundness, timeline
 from whalescan.sound.clocks import ClockOptions
 from whalescan.survey.engine import Task, score_chunk
+from whalescan.survey.inspection import inspect_all
 from whalescan.survey.job import Job, method
 from whalescan.survey.plan import Chunk
-from whalescan.survey.run import inspect_all
 from whalescan.tables.csvs import FileRow
 from whalescan.tables.files import csv_bytes, iso_utc
 from whalescan.tables.stored import Scored
@@ -105,9 +105,9 @@ def check(job: Job) -> Checkup:
         found[name] += problems
     files = tuple(_looked(entry, followers, found) for entry in entries)
     broken = [entry for entry in entries if isinstance(entry, FileRow) and entry.recording is None]
-    gaps = tuple(timeline.gaps(readable, (to_ns(row.start_utc) for row in broken if row.start_utc is not None)))
+    missing = tuple(gaps.find(readable, (to_ns(row.start_utc) for row in broken if row.start_utc is not None)))
     task = Task(how.model, how.grid, job.work.device, job.work.batch_size)
-    return Checkup(files, gaps, len(looked), _measure(entries, task, job.work.workers or CPU_COUNT), clock)
+    return Checkup(files, missing, len(looked), _measure(entries, task, job.work.workers or CPU_COUNT), clock)
 
 
 def check_csv(checkup: Checkup) -> bytes:

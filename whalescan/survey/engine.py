@@ -20,9 +20,9 @@ from distributed import Client, LocalCluster, as_completed
 from whalescan.config import WorkOptions
 from whalescan.core import GapKind, Loss, ModelError, RecordingError, UsageError, WindowGrid, WindowScores
 from whalescan.detector.spec import Model, find_model
-from whalescan.sound import reading, timeline
+from whalescan.sound import reading
 from whalescan.sound.windows import hearing, unheard
-from whalescan.survey.plan import Chunk, n_windows
+from whalescan.survey.plan import Chunk, n_windows, reach
 
 if TYPE_CHECKING:
     from whalescan.detector.scoring import Scorer
@@ -94,11 +94,12 @@ def score_chunk(chunk: Chunk, task: Task) -> ScoredChunk:
     """Read, score and account for one chunk; runs on a worker."""
     begin, end = chunk.needed_samples(task.grid)
     sound = reading.read(chunk.recording, chunk.channel, task.grid.rate_hz, begin, end, chunk.after)
-    jumps = timeline.jumps(chunk.recording, task.grid.rate_hz)
-    n_samples = chunk.recording.n_samples(task.grid.rate_hz)
-    beside = unheard(task.grid, n_windows(chunk.recording, chunk.after, task.grid), n_samples, jumps)
+    within = reach(chunk.recording, chunk.after, task.grid)
+    jumps = within.jumps
+    beside = unheard(task.grid, n_windows(chunk.recording, chunk.after, task.grid), within.n_samples, jumps)
     losses = _losses(sound, chunk, task.grid, beside)
-    problems = (*sound.problems, *_said_of_unheard(beside, task.grid))
+    own = [(begin, min(end, chunk.recording.n_samples(task.grid.rate_hz))) for begin, end in beside]
+    problems = (*sound.problems, *_said_of_unheard([span for span in own if span[0] < span[1]], task.grid))
     empty = sound.lost | sound.silent
     if empty.all():
         return ScoredChunk(chunk, _no_scores(chunk, task), losses, problems)
@@ -123,7 +124,7 @@ def _losses(sound: reading.Sound, chunk: Chunk, grid: WindowGrid, beside: Sequen
     """What of a chunk's own samples could not be read, was never recorded, or lies in no window."""
     begin, end = chunk.own_samples(grid)
     lost, silent = sound.lost[: end - begin].copy(), sound.silent[: end - begin]
-    for first, last in beside:
+    for first, last in beside:  # what of them lies in the recordings behind is theirs to hear
         lost[max(first - begin, 0) : max(last - begin, 0)] = True
     kinds = (lost, GapKind.UNREADABLE), (silent & ~lost, GapKind.DROPOUT)
     return tuple(Loss(begin + a, begin + b, kind) for where, kind in kinds for a, b in _runs(where))

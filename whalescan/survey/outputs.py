@@ -9,6 +9,7 @@ from pathlib import Path
 from whalescan.calls import judgements
 from whalescan.calls.detections import DetectionRule
 from whalescan.core import Detection, Outcome, Status
+from whalescan.sound import timeline
 from whalescan.sound.clocks import parse_zone
 from whalescan.survey.accounts import Accounts, Listened, account, heard_in, in_bins
 from whalescan.survey.views import Views
@@ -16,7 +17,7 @@ from whalescan.tables import bins as bin_tables
 from whalescan.tables import csvs, judgementfile, raven
 from whalescan.tables.csvs import FileRow
 from whalescan.tables.files import write_whole
-from whalescan.tables.formats import FORMATS
+from whalescan.tables.formats import FORMATS, LEFT_BY_FORMATS
 from whalescan.tables.manifest import Tables
 from whalescan.tables.raven import Placed, SelectionOptions
 from whalescan.tables.scorefile import ScoreFile
@@ -82,10 +83,7 @@ def write_tables(output: Path, entries: Sequence[Scored | FileRow], views: Views
     write_whole(output / DETECTIONS, csvs.detections_csv((place.recording, place.detections) for place in placed))
     write_whole(output / FILES, csvs.files_csv(files))
     _write_bins(output, accounts, everything, views)
-    selection = SelectionOptions(views.detector, views.options.raven_root)
-    for name in views.options.formats:
-        for path, content in FORMATS[name](placed, selection).items():
-            write_whole(output / path, content)
+    _write_formats(output, placed, views)
     return Survey(tuple(files), tuple(call for place in placed for call in place.detections), accounts, views)
 
 
@@ -112,12 +110,28 @@ def _write_raven(output: Path, placed: Sequence[Placed], files: Sequence[FileRow
     write_whole(output / LIST_FILE, raven.list_file_bytes(listed, options))
 
 
+def _write_formats(output: Path, placed: Sequence[Placed], views: Views) -> None:
+    """The further formats that are asked for; what an earlier run left of others goes."""
+    options = SelectionOptions(views.detector, views.options.raven_root)
+    wanted = {
+        output / path: content for name in views.options.formats for path, content in FORMATS[name](placed, options).items()
+    }
+    for pattern in LEFT_BY_FORMATS:
+        for path in output.glob(pattern):
+            if path not in wanted:
+                path.unlink()
+    for path, content in wanted.items():
+        write_whole(path, content)
+
+
 def _write_bins(output: Path, accounts: Accounts, listened: Sequence[Listened], views: Views) -> None:
     """Hours, days and gaps; by local clocks, too, where the user wants them."""
     write_whole(output / HOURLY, bin_tables.bins_csv(accounts.hourly))
     write_whole(output / DAILY, bin_tables.bins_csv(accounts.daily))
     write_whole(output / GAPS, bin_tables.gaps_csv(accounts.gaps))
     if not views.options.summary_timezone:
+        for name in (LOCAL_HOURLY, LOCAL_DAILY):
+            (output / name).unlink(missing_ok=True)
         return
     zone = parse_zone(views.options.summary_timezone)
     heard = heard_in(listened, views.counted)
@@ -129,10 +143,15 @@ def _write_bins(output: Path, accounts: Accounts, listened: Sequence[Listened], 
 def _outcome(scores: Sequence[ScoreFile], detections: Sequence[Detection]) -> Outcome:
     """Done only where every channel was analysed to its end, failed only where none was at all."""
     recording = scores[0].recording
-    analysed_s = min(max(0.0, recording.duration_s - one.grid.seconds(one.lost_samples)) for one in scores)
+    analysed = [_analysed_frames(one) for one in scores]
     named = [one.problem if len(scores) == 1 else f"channel {one.channel}: {one.problem}" for one in scores if one.problem]
-    nothing_read = all(one.grid.seconds(one.lost_samples) >= recording.duration_s for one in scores)
-    status = Status.FAILED if nothing_read else Status.PARTIAL if named else Status.DONE
+    status = Status.FAILED if not any(analysed) else Status.PARTIAL if named else Status.DONE
     n_detections = sum(call.review != "no" for call in detections)
     problem = "; ".join(filter(None, [*named[:1], recording.clock_problem]))
-    return Outcome(status, analysed_s, n_detections, problem)
+    return Outcome(status, min(analysed) / recording.rate_hz, n_detections, problem)
+
+
+def _analysed_frames(scores: ScoreFile) -> int:
+    """Samples of the recording's own that were not lost."""
+    lost = (timeline.frames(scores.recording, loss, scores.grid.rate_hz) for loss in scores.losses)
+    return scores.recording.n_frames - sum(end - begin for begin, end in lost)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from whalescan.core import Recording, WindowGrid
+from whalescan.sound import timeline
 
 CHUNK_S = 240
 
@@ -53,6 +54,28 @@ def following(recording: Recording, followers: Mapping[str, Recording], grid: Wi
     return tuple(found)
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What the windows of a recording can hear.
+
+    Attributes:
+        n_samples: its own, and those of the recordings in which its sound goes on.
+        jumps: at which of them the clock jumps.
+    """
+
+    n_samples: int
+    jumps: tuple[int, ...]
+
+
+def reach(recording: Recording, after: Sequence[Recording], grid: WindowGrid) -> Reach:
+    """How far the windows of a recording can hear."""
+    begin, found = 0, []
+    for one in (recording, *after):
+        found += [begin + jump for jump in timeline.jumps(one, grid.rate_hz)]
+        begin += one.n_samples(grid.rate_hz)
+    return Reach(begin, tuple(found))
+
+
 def n_windows(recording: Recording, after: Sequence[Recording], grid: WindowGrid) -> int:
     """Windows of a recording: where the sound goes on, one begins at every hop up to its end, to see the border whole."""
     n_samples = recording.n_samples(grid.rate_hz)
@@ -76,5 +99,4 @@ def chunks(
     step = batches * batch_size
     for first in range(0, total, step):
         last = min(first + step, total)
-        reaches_on = grid.begin_sample(last - 1) + grid.window_samples > recording.n_samples(grid.rate_hz)
-        yield Chunk(recording, channel, first, last - first, last == total, after if reaches_on else ())
+        yield Chunk(recording, channel, first, last - first, last == total, after)

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from whalescan.config import ScoreOptions, TableOptions
-from whalescan.core import Outcome, RecordingError, Status
+from whalescan.config import TableOptions
 from whalescan.sound import recordings, timeline
 from whalescan.sound.clocks import ClockOptions
-from whalescan.sound.recordings import Found
 from whalescan.survey import plan, provenance
 from whalescan.survey.assembly import Assembly
 from whalescan.survey.engine import Task, score_chunks
+from whalescan.survey.inspection import inspect_all, kept_entries
 from whalescan.survey.job import Job, Method, method
-from whalescan.survey.outputs import FILES, PROVENANCE, Survey, write_tables
+from whalescan.survey.outputs import PROVENANCE, Survey, write_tables
 from whalescan.survey.progress import Progress
 from whalescan.survey.reports import check_reports, write_reports
 from whalescan.survey.views import Views
-from whalescan.tables.csvs import FileRow, listed_files
+from whalescan.tables import judgementfile, manifest
+from whalescan.tables.csvs import FileRow
 from whalescan.tables.files import check_writable
-from whalescan.tables.scorefile import read_recording, score_path
 from whalescan.tables.stored import Scored
-
-_READERS = 8
-"""Headers read at a time: on a shared disk, waiting is what takes time."""
 
 
 def run(job: Job) -> Survey:
@@ -49,6 +43,7 @@ def run(job: Job) -> Survey:
         _check_device(job.work.device)
     found = recordings.find(job.inputs)
     check_writable(job.output)
+    _check_kept(job.output)
     entries = inspect_all(found, clock, job.scores)
     (job.output / PROVENANCE).unlink(missing_ok=True)  # until all is written, there is no finished run
     _score(entries, job, how)
@@ -75,48 +70,10 @@ def detect(output: Path, threshold: float | None = None, options: TableOptions |
     views = Views(rule, kept.detector, kept.classes, kept.rate_hz, kept.band_hz, asked)
     views.check()
     check_reports(asked, views)
-    entries: list[Scored | FileRow] = []
-    for row in listed_files(output / FILES):
-        channels = kept.scores.channels(row.recording.channels) if row.recording else ()
-        stored = score_path(output / "scores", row.name, channels[0]) if channels else None
-        if stored is None or (row.outcome.status is Status.FAILED and not stored.exists()):
-            entries.append(row)
-        else:
-            entries.append(Scored(read_recording(stored), channels))
-    survey = write_tables(output, entries, views)
+    survey = write_tables(output, kept_entries(output, kept.scores), views)
     provenance.update(output, views, survey)
     write_reports(output, survey, views)
     return survey
-
-
-def inspect_all(found: Sequence[Found], clock: ClockOptions, options: ScoreOptions) -> list[Scored | FileRow]:
-    """Every recording that can be scored, or the row that says why it cannot; only headers are read."""
-    with ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(lambda one: _inspect(one, clock, options), found, chunksize=64))
-
-
-def _inspect(found: Found, clock: ClockOptions, options: ScoreOptions) -> Scored | FileRow:
-    """A recording that can be scored, or the row that says why it cannot."""
-    try:
-        recording = recordings.inspect(found, clock)
-    except RecordingError as error:
-        return _unreadable(found, clock, str(error))
-    channels = options.channels(recording.channels)
-    if not channels:
-        problem = f"{found.path}: has no channel {options.channel}, only 1 to {recording.channels}; give another --channel"
-        return FileRow(found.name, found.path, recording, Outcome(Status.FAILED, 0.0, 0, problem))
-    return Scored(recording, channels)
-
-
-def _unreadable(found: Found, clock: ClockOptions, problem: str) -> FileRow:
-    """The row of a file without a readable header; its name may still tell when it began."""
-    start = recordings.start_of_unreadable(found, clock)
-    with contextlib.suppress(OSError):
-        size_bytes = found.path.stat().st_size
-        return FileRow(
-            found.name, found.path, None, Outcome(Status.FAILED, 0.0, 0, problem), 0.0, start.utc, start.source, size_bytes
-        )
-    return FileRow(found.name, found.path, None, Outcome(Status.FAILED, 0.0, 0, problem), 0.0, start.utc, start.source)
 
 
 def _score(entries: Sequence[Scored | FileRow], job: Job, how: Method) -> None:
@@ -147,6 +104,12 @@ def _score(entries: Sequence[Scored | FileRow], job: Job, how: Method) -> None:
             progress.add(grid.seconds(end - begin))
             if assembly.add(done) and work.verbose:
                 progress.note(f"{done.chunk.recording.name}: scored")
+
+
+def _check_kept(output: Path) -> None:
+    """See before hours of work that what an earlier run and its reviewers left can be read."""
+    manifest.read(output)
+    judgementfile.read(output)
 
 
 def _check_device(name: str) -> None:

@@ -41,7 +41,7 @@ class Views:
         """
         check_formats(self.options.formats)
         if self.options.summary_timezone:
-            parse_zone(self.options.summary_timezone)
+            parse_zone(self.options.summary_timezone, "--summary-timezone")
         _ = self.presence
 
     @staticmethod

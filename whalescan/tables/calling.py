@@ -11,7 +11,6 @@ import numpy as np
 from whalescan.calls import detections
 from whalescan.calls.detections import Call, DetectionRule, Track
 from whalescan.core import Detection, FloatArray, IntArray, WindowGrid, plain_text
-from whalescan.sound import timeline
 from whalescan.sound.windows import hearing
 from whalescan.tables.scorefile import ScoreFile
 
@@ -86,46 +85,57 @@ class _Stretch:
     track: Track
 
 
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """The windows of a recording, on an axis on which it begins at ``shift``.
+
+    Attributes:
+        heard_from: where each window's hearing begins, which tells the side of a jump that it belongs to.
+    """
+
+    scores: ScoreFile
+    shift: int
+    heard_from: IntArray
+
+    @staticmethod
+    def of(scores: ScoreFile, shift: int = 0) -> _Axis:
+        n_windows = len(scores.windows.scores)
+        return _Axis(scores, shift, hearing(scores.grid, 0, n_windows, scores.reach_samples, scores.jumps)[:, 0])
+
+    def own_jumps(self) -> list[int]:
+        """The jumps within the recording itself."""
+        return [jump for jump in self.scores.jumps if jump < _n_samples(self.scores)]
+
+    def part(self, begin: int, end: int) -> slice:
+        """The windows that hear what lies from ``begin`` to ``end`` of the recording."""
+        first, last = np.searchsorted(self.heard_from, (begin, end))
+        return slice(int(first), int(last))
+
+
 def _stretches(scores: ScoreFile, before: ScoreFile | None, after: ScoreFile | None) -> Iterator[_Stretch]:
     """A recording, cut where its clock jumps, with the windows beside it where the sound goes on."""
-    n_samples, grid = _n_samples(scores), scores.grid
-    inner = list(itertools.pairwise([0, *timeline.jumps(scores.recording, grid.rate_hz), n_samples]))
-    for begin, end in inner:
-        parts, reach = [_part(scores, begin, end, 0)], [begin, end]
+    own, n_samples, grid = _Axis.of(scores), _n_samples(scores), scores.grid
+    for begin, end in itertools.pairwise([0, *own.own_jumps(), n_samples]):
+        parts, reach = [(own, own.part(begin, end))], [begin, end]
         if before is not None and begin == 0:
             n_before = _n_samples(before)
-            first = max([0, n_before - _CONTEXT_S * grid.rate_hz, *timeline.jumps(before.recording, grid.rate_hz)])
-            parts.insert(0, _part(before, first, n_before, -n_before))
+            earlier = _Axis.of(before, -n_before)
+            first = max([0, n_before - _CONTEXT_S * grid.rate_hz, *earlier.own_jumps()])
+            parts.insert(0, (earlier, earlier.part(first, n_before)))
             reach[0] = first - n_before
         if after is not None and end == n_samples:
-            last = min([_n_samples(after), _CONTEXT_S * grid.rate_hz, *timeline.jumps(after.recording, grid.rate_hz)])
-            parts.append(_part(after, 0, last, n_samples))
+            later = _Axis.of(after, n_samples)
+            last = min([_n_samples(after), _CONTEXT_S * grid.rate_hz, *later.own_jumps()])
+            parts.append((later, later.part(0, last)))
             reach[1] = n_samples + last
         yield _joined(parts, grid, reach[0], reach[1])
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    scores: FloatArray
-    boxes: FloatArray
-    begins: IntArray
-
-
-def _part(scores: ScoreFile, begin: int, end: int, shift: int) -> _Part:
-    """The windows that hear what lies from ``begin`` to ``end`` of a recording, on an axis that begins elsewhere."""
-    n, grid = len(scores.windows.scores), scores.grid
-    # where the sound ends matters not here: a window belongs to where its hearing begins
-    heard = hearing(grid, 0, n, n * grid.hop_samples + grid.window_samples, timeline.jumps(scores.recording, grid.rate_hz))
-    first, last = np.searchsorted(heard[:, 0], (begin, end))
-    own = slice(first, last)
-    begins = np.arange(first, last, dtype=np.int64) * grid.hop_samples + shift
-    return _Part(scores.windows.scores[own], scores.windows.boxes[own], begins)
-
-
-def _joined(parts: Sequence[_Part], grid: WindowGrid, begin: int, end: int) -> _Stretch:
-    boxes = np.concatenate([part.boxes for part in parts])
-    begins = np.concatenate([part.begins for part in parts])
-    return _Stretch(np.concatenate([part.scores for part in parts]), Track(grid, begins, boxes, begin, end))
+def _joined(parts: Sequence[tuple[_Axis, slice]], grid: WindowGrid, begin: int, end: int) -> _Stretch:
+    scores = [axis.scores.windows.scores[own] for axis, own in parts]
+    boxes = [axis.scores.windows.boxes[own] for axis, own in parts]
+    begins = [np.arange(own.start, own.stop, dtype=np.int64) * grid.hop_samples + axis.shift for axis, own in parts]
+    return _Stretch(np.concatenate(scores), Track(grid, np.concatenate(begins), np.concatenate(boxes), begin, end))
 
 
 def _n_samples(scores: ScoreFile) -> int:

@@ -189,3 +189,6 @@ FORMATS: dict[str, Writer] = {"audacity": audacity, "kaleidoscope": kaleidoscope
 """The writers by the names that ``--format`` takes."""
 _NEEDS = {"parquet": ("pyarrow.csv", "pyarrow.parquet")}
 """What a format needs beyond what is installed with the program."""
+
+LEFT_BY_FORMATS = ("audacity/**/*.labels.txt", "kaleidoscope.csv", "detections.parquet")
+"""Where the writers' files lie: what is there and not wanted any more is of an earlier run."""

@@ -24,6 +24,9 @@ class ScoreFile:
 
     Attributes:
         classes: names of the scores' columns.
+        reach_samples: how many samples from the recording's first its windows could hear: its own, and those of what its
+            sound goes on in.
+        jumps: at which of them the clock jumps; no window hears both sides of one.
         losses: parts that were not analysed, in the order of time.
         problem: what was wrong with the recording, and where; empty where nothing was.
         fingerprint: what produced the scores; equal fingerprints mean equal scores.
@@ -34,6 +37,8 @@ class ScoreFile:
     grid: WindowGrid
     classes: tuple[str, ...]
     windows: WindowScores
+    reach_samples: int
+    jumps: tuple[int, ...]
     losses: tuple[Loss, ...]
     problem: str
     fingerprint: str
@@ -62,6 +67,8 @@ def write_scores(folder: Path, scores: ScoreFile) -> None:
         rate_hz=scores.grid.rate_hz,
         window_samples=scores.grid.window_samples,
         hop_samples=scores.grid.hop_samples,
+        reach_samples=scores.reach_samples,
+        jumps=np.array(scores.jumps, np.int64),
         losses=np.array([(loss.begin_sample, loss.end_sample) for loss in scores.losses], np.int64).reshape(-1, 2),
         loss_kinds=np.array([loss.kind for loss in scores.losses], np.str_),
         about=json.dumps(about, sort_keys=True),
@@ -85,6 +92,8 @@ def read_scores(path: Path) -> ScoreFile:
                 grid=WindowGrid(int(file["rate_hz"]), int(file["window_samples"]), int(file["hop_samples"])),
                 classes=tuple(file["classes"].tolist()),
                 windows=WindowScores(file["scores"], file["boxes"], file["complexity"]),
+                reach_samples=int(file["reach_samples"]),
+                jumps=tuple(file["jumps"].tolist()),
                 losses=tuple(
                     Loss(begin, end, GapKind(kind))
                     for (begin, end), kind in zip(file["losses"].tolist(), file["loss_kinds"].tolist(), strict=True)

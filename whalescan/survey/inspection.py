@@ -1,0 +1,66 @@
+"""The recordings of a survey, each ready to be scored, scored, or with the reason why it cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from whalescan.config import ScoreOptions
+from whalescan.core import Outcome, RecordingError, Status
+from whalescan.sound import recordings
+from whalescan.sound.clocks import ClockOptions
+from whalescan.sound.recordings import Found
+from whalescan.survey.outputs import FILES
+from whalescan.tables.csvs import FileRow, listed_files
+from whalescan.tables.scorefile import read_recording, score_path
+from whalescan.tables.stored import Scored
+
+_READERS = 8
+"""Headers read at a time: on a shared disk, waiting is what takes time."""
+
+
+def inspect_all(found: Sequence[Found], clock: ClockOptions, options: ScoreOptions) -> list[Scored | FileRow]:
+    """Every recording that can be scored, or the row that says why it cannot; only headers are read."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        return list(pool.map(lambda one: _inspect(one, clock, options), found))
+
+
+def kept_entries(output: Path, options: ScoreOptions) -> list[Scored | FileRow]:
+    """The recordings of a finished run: those whose scores are there, and the rows of the others.
+
+    Raises:
+        TableError: when the folder holds no finished run, or its scores cannot be read.
+    """
+    entries: list[Scored | FileRow] = []
+    for row in listed_files(output / FILES):
+        channels = options.channels(row.recording.channels) if row.recording else ()
+        stored = score_path(output / "scores", row.name, channels[0]) if channels else None
+        if stored is None or (row.outcome.status is Status.FAILED and not stored.exists()):
+            entries.append(row)
+        else:
+            entries.append(Scored(read_recording(stored), channels))
+    return entries
+
+
+def _inspect(found: Found, clock: ClockOptions, options: ScoreOptions) -> Scored | FileRow:
+    try:
+        recording = recordings.inspect(found, clock)
+    except RecordingError as error:
+        return _unreadable(found, clock, str(error))
+    channels = options.channels(recording.channels)
+    if not channels:
+        problem = f"{found.path}: has no channel {options.channel}, only 1 to {recording.channels}; give another --channel"
+        return FileRow(found.name, found.path, recording, Outcome(Status.FAILED, 0.0, 0, problem))
+    return Scored(recording, channels)
+
+
+def _unreadable(found: Found, clock: ClockOptions, problem: str) -> FileRow:
+    """The row of a file without a readable header; its name may still tell when it began."""
+    start = recordings.start_of_unreadable(found, clock)
+    try:
+        size_bytes = found.path.stat().st_size
+    except OSError:
+        size_bytes = None
+    outcome = Outcome(Status.FAILED, 0.0, 0, problem)
+    return FileRow(found.name, found.path, None, outcome, 0.0, start.utc, start.source, size_bytes)
