@@ -25,7 +25,8 @@ def test_run_detect_and_run_again_from_run_json(wav: Path, tmp_path: Path) -> No
     out = tmp_path / "out"
     result = call("run", wav, "-o", out, "--hop", 1, "--threshold", 0.99)
     assert result.exit_code == 0, result.output
-    assert "1 recording" in result.stdout
+    assert "sound       1 recording, 40 seconds, 40 seconds of them analysed" in result.stdout
+    assert max(len(line) for line in result.stdout.splitlines() if str(tmp_path) not in line) <= 100
     assert "deployment.whalescan.sound.selections.txt" in result.stdout
     first = (out / "detections.csv").read_bytes()
 
@@ -96,12 +97,41 @@ def test_usage_errors_start_nothing_and_exit_with_2(words: tuple[str, ...], mess
     assert not (tmp_path / "out").exists()
 
 
+def options_of(out: Path) -> dict[str, object]:
+    options: dict[str, object] = json.loads((out / "run.json").read_text())["options"]
+    return options
+
+
+def test_detect_keeps_what_was_said_last_and_an_empty_text_takes_it_back(wav: Path, tmp_path: Path) -> None:
+    words = ("--format", "audacity", "--format", "kaleidoscope", "--format", "audacity", "--raven-root", "D:/survey")
+    assert call("run", wav, "-o", tmp_path, "--hop", 2, "-q", "--summary-timezone", "UTC-5", *words).exit_code == 0
+    said = {"formats": ["audacity", "kaleidoscope"], "raven_root": "D:/survey", "summary_timezone": "UTC-5"}
+    assert said.items() <= options_of(tmp_path).items()
+
+    assert call("detect", tmp_path, "--min-validated", 1).exit_code == 0
+    assert (said | {"min_validated": 1}).items() <= options_of(tmp_path).items()
+    assert call("detect", tmp_path, "--format", "", "--raven-root", "", "--summary-timezone", "").exit_code == 0
+    taken_back = {"formats": [], "raven_root": "", "summary_timezone": "", "min_validated": 1}
+    assert taken_back.items() <= options_of(tmp_path).items()
+    assert call("detect", tmp_path, "--format", "kaleidoscope").exit_code == 0
+    assert options_of(tmp_path)["formats"] == ["kaleidoscope"]
+    assert call("detect", tmp_path, "--format", "csv").exit_code == 2
+    assert options_of(tmp_path)["formats"] == ["kaleidoscope"]
+
+    again = ("run", "--config", tmp_path / "run.json", "-o", tmp_path / "again", "-q")
+    assert call(*again).exit_code == 0
+    assert options_of(tmp_path / "again")["formats"] == ["kaleidoscope"]
+    assert call(*again, "--format", "").exit_code == 0
+    assert options_of(tmp_path / "again")["formats"] == []
+
+
 def test_a_config_file_with_a_misspelt_option(wav: Path, tmp_path: Path) -> None:
     config = tmp_path / "survey.toml"
     config.write_text("treshold = 0.9\n")
     result = call("run", wav, "-o", tmp_path / "out", "--config", config)
     assert result.exit_code == 2
-    assert "treshold" in result.stderr
+    assert "'treshold'" in result.stderr
+    assert "run --help" in result.stderr
 
 
 @pytest.mark.parametrize("text", ["[1]", "3", '{"options": {}}'])
@@ -147,6 +177,14 @@ def test_model_says_what_it_is() -> None:
 def test_help_groups_every_command() -> None:
     result = call("--help")
     assert all(f"  {name} " in result.stdout for name in main.commands)
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_what_a_command_does_fits_one_line_of_a_narrow_terminal(name: str) -> None:
+    (line,) = (line for line in call("--help").stdout.splitlines() if line.startswith(f"  {name} "))
+    assert line.endswith(".")
+    assert not line.endswith("...")
+    assert len(line) < 80
 
 
 def test_importing_whalescan_does_not_import_torch() -> None:

@@ -261,6 +261,16 @@ def test_raven_reads_no_parts_of_a_second_and_no_names_of_months() -> None:
     assert start_time("x_20190101.wav", ClockOptions("", "%Y%m%d")).template == ""
 
 
+def test_a_format_that_does_not_fit_is_named_and_the_name_is_read_as_it_is() -> None:
+    start = start_time("x_20190101T000000Z.wav", ClockOptions("", "%d%m%Y-%H%M"))
+    assert start.utc == utc("2019-01-01T00:00:00")
+    assert "--time-format '%d%m%Y-%H%M' does not fit its name" in start.problem
+
+
+def test_a_format_cuts_no_date_out_of_other_numbers() -> None:
+    assert start_time("5678.20190110T000000Z.wav", ClockOptions("UTC", "%y%m%d%H%M%S")).source == "name"
+
+
 @pytest.mark.parametrize("text", ["%Q", "%H%M%S", "hello", "%Y%m%d%"])
 def test_a_format_without_a_date_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="time-format"):

@@ -6,6 +6,7 @@ import csv
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +19,7 @@ from whalescan.cli import reviewing
 from whalescan.core import Annotation, Detection, Outcome, Recording
 from whalescan.survey.importing import Imported, import_review
 from whalescan.survey.run import detect
-from whalescan.tables import judgementfile
+from whalescan.tables import judgementfile, manifest
 from whalescan.tables.csvs import FileRow
 from whalescan.tables.ravenaxis import edges, snapped
 
@@ -76,7 +77,8 @@ def review_of(out: Path) -> dict[str, str]:
 
 
 def test_a_table_that_nobody_edited_says_nothing(out: Path) -> None:
-    imported = import_review(out, [out / DEPLOYMENT, *sorted((out / "selections").iterdir())])
+    copies = [save(out.parent / path.name, rows_of(path)) for path in (out / DEPLOYMENT, *(out / "selections").iterdir())]
+    imported = import_review(out, copies)
     assert said(out) == {}
     assert imported.problems == imported.notes == ()
     assert imported.tables == 4
@@ -95,7 +97,7 @@ def test_the_review_cell_is_the_verdict(out: Path, cell: str, verdict: str) -> N
     imported = edited(out, path, edit)
     first = rows_of(path)[0]["Detection ID"]
     assert said(out) == {first: (verdict, "review")}
-    assert {"yes": imported.n_yes, "no": imported.n_no, "maybe": imported.n_maybe}[verdict] == 1
+    assert {"yes": imported.counts.n_yes, "no": imported.counts.n_no, "maybe": imported.counts.n_maybe}[verdict] == 1
     assert imported.problems == ()
     assert review_of(out)[first] == verdict
 
@@ -105,10 +107,10 @@ def test_deleted_rows_are_no_and_other_recordings_are_left_alone(out: Path) -> N
     gone = rows_of(path)[1]["Detection ID"]
     imported = edited(out, path, lambda rows: [rows[0], *rows[2:]])
     assert said(out) == {gone: ("no", "deleted")}
-    assert (imported.n_deleted, imported.n_no) == (1, 0)
+    assert (imported.counts.n_deleted, imported.counts.n_no) == (1, 0)
     back = import_review(out, [save(out.parent / path.name, [row | {"Review": "unreviewed"} for row in rows_of(path)])])
     assert said(out)[gone] == ("unreviewed", "review")
-    assert back.n_taken_back == 1
+    assert back.counts.n_taken_back == 1
 
 
 def test_an_emptied_table_of_a_recording_rejects_its_calls_and_that_of_the_deployment_all(out: Path) -> None:
@@ -117,7 +119,7 @@ def test_an_emptied_table_of_a_recording_rejects_its_calls_and_that_of_the_deplo
     every = {row["Detection ID"] for row in rows_of(out / DEPLOYMENT)}
     header = path.read_text().split("\n", 1)[0]
     (out.parent / path.name).write_text(header + "\n")
-    assert import_review(out, [out.parent / path.name]).n_deleted == len(ids)
+    assert import_review(out, [out.parent / path.name]).counts.n_deleted == len(ids)
     assert set(said(out)) == ids
     (out.parent / DEPLOYMENT).write_text(header + "\r\n")
     import_review(out, [out.parent / DEPLOYMENT])
@@ -156,7 +158,7 @@ def test_a_moved_box_is_found_whichever_way_raven_opened_the_table(out: Path, of
 
     imported = edited(out, path, edit)
     assert imported.problems == ()
-    assert (imported.n_moved, imported.n_deleted) == (1, 0)
+    assert (imported.counts.n_moved, imported.counts.n_deleted) == (1, 0)
     assert said(out) == {identity: ("unreviewed", "moved")}
     moved = judgementfile.read(out)[identity]
     assert moved.begin_s == pytest.approx(offset_s - 0.25, abs=0.0011)
@@ -200,11 +202,11 @@ def test_edges_in_hertz_are_moved_and_rounding_is_not(out: Path) -> None:
             )
 
     path = recording_table(out)
-    assert edited(out, path, edit).n_moved == 1
+    assert edited(out, path, edit).counts.n_moved == 1
     ((one, judgement),) = judgementfile.read(out).items()
     assert (one, judgement.low_hz) == (rows_of(path)[0]["Detection ID"], 61.5)
     again = edited(out, path, list)
-    assert (again.n_moved, len(judgementfile.read(out))) == (0, 1), "the table that was written anew holds the box"
+    assert (again.counts.n_moved, len(judgementfile.read(out))) == (0, 1), "the table that was written anew holds the box"
 
 
 def test_a_call_that_runs_on_into_the_next_recording_is_not_moved_by_raven() -> None:
@@ -230,13 +232,13 @@ def test_added_rows_are_calls_that_only_a_person_saw(out: Path) -> None:
     imported = edited(out, path, edit)
     name = second["recording"]
     assert imported.problems == ()
-    assert imported.n_added == 2
+    assert imported.counts.n_added == 2
     assert said(out) == {f"{name}-human-000001875": ("yes", "added"), f"{name}-human-000033500": ("maybe", "added")}
     drawn, labelled = judgementfile.read(out).values()
     assert (drawn.begin_s, drawn.end_s, drawn.score, drawn.label) == (1.5, 2.25, None, "NARW upcall")
     assert labelled.label == "gunshot"
     again = import_review(out, [out.parent / path.name])
-    assert (again.n_added, again.n_yes, len(judgementfile.read(out))) == (0, 0, 2)
+    assert (again.counts.n_added, again.counts.n_yes, len(judgementfile.read(out))) == (0, 0, 2)
     assert edited(out, path, list).problems == (), "and by their ids they are known again"
 
 
@@ -248,7 +250,7 @@ def test_a_second_row_of_an_id_elsewhere_is_an_added_call(out: Path) -> None:
 
     path = recording_table(out)
     imported = edited(out, path, edit)
-    assert (imported.n_added, imported.n_moved, imported.n_deleted, imported.problems) == (1, 0, 0, ())
+    assert (imported.counts.n_added, imported.counts.n_moved, imported.counts.n_deleted, imported.problems) == (1, 0, 0, ())
     (added,) = said(out)
     assert added.endswith("-human-000038500")
 
@@ -283,7 +285,14 @@ def test_the_same_tables_twice_change_nothing_more(out: Path) -> None:
     tables = {p: p.read_bytes() for p in out.rglob("*.whalescan*.txt")}
     again = import_review(out, [out.parent / DEPLOYMENT], "Ana")
     assert judgementfile.read(out) == before
-    assert again.n_yes == again.n_no == again.n_deleted == again.n_added == again.n_moved == 0
+    assert (
+        again.counts.n_yes
+        == again.counts.n_no
+        == again.counts.n_deleted
+        == again.counts.n_added
+        == again.counts.n_moved
+        == 0
+    )
     assert {p: p.read_bytes() for p in out.rglob("*.whalescan*.txt")} == tables
 
 
@@ -412,3 +421,115 @@ def test_the_command_says_what_was_taken_and_how_often_the_detector_was_right(ou
     assert {one.reviewer for one in judgementfile.read(out).values()} == {"Ana"}
     rows[2]["Review"] = "pehraps"
     assert CliRunner().invoke(reviewing.import_review, [str(out), str(save(table, rows))]).exit_code == 3
+
+
+def review(path: Path, **reviews: str) -> Path:
+    """Write verdicts into the first rows of a table, by their numbers: ``_0="yes"``."""
+    rows = rows_of(path)
+    for name, said_of in reviews.items():
+        rows[int(name[1:])]["Review"] = said_of
+    return save(path, rows, "\r\n")  # as Raven saves it, so not as it was written
+
+
+def asides(out: Path) -> list[str]:
+    return sorted(path.name.split(".reviewed-")[1] for path in out.rglob("*.reviewed-*"))
+
+
+def test_tables_that_were_set_aside_undo_nothing_that_was_said_later(out: Path) -> None:
+    path = recording_table(out)
+    first, second, *_ = (row["Detection ID"] for row in rows_of(path))
+    save(path, [rows_of(path)[0] | {"Review": "yes"}, *rows_of(path)[2:]])
+    import_review(out, [path])
+    assert said(out) == {first: ("yes", "review"), second: ("no", "deleted")}
+    review(path, _0="no", _1="maybe")
+    import_review(out, [path])
+    later = {first: ("no", "review"), second: ("maybe", "review")}
+    assert said(out) == later
+    assert len(asides(out)) == 2
+    for folder in (out / "selections", out):
+        again = import_review(out, [folder])
+        assert said(out) == later
+        assert (again.problems, again.notes, again.tables) == ((), (), 0)
+    named = import_review(out, sorted(out.rglob("*.reviewed-*")))
+    assert (said(out), named.tables, len(named.notes)) == (later, 0, 1)
+    assert "1 more are as they were written, or were imported before" in named.notes[0]
+    assert "reviewed-1.selections.txt is as it was" in import_review(out, sorted(out.rglob("*.reviewed-1.*"))).notes[0]
+
+
+def test_of_tables_that_were_set_aside_unseen_the_last_word_counts(out: Path) -> None:
+    path = recording_table(out)
+    first, second, third, *_ = (row["Detection ID"] for row in rows_of(path))
+    review(path, _0="yes", _1="maybe")
+    save(path, [row for row in rows_of(path) if row["Detection ID"] != third])
+    detect(out)  # which knows of neither, and sets it aside
+    review(path, _0="no")
+    detect(out)
+    review(path, _1="yes")
+    assert asides(out) == ["1.selections.txt", "2.selections.txt"]
+    imported = import_review(out, [out / "selections"])
+    assert said(out) == {first: ("no", "review"), second: ("yes", "review"), third: ("no", "deleted")}
+    assert (imported.problems, imported.tables) == ((), 3)
+
+
+def test_a_verdict_that_comes_back_word_for_word_is_news(out: Path) -> None:
+    path = recording_table(out)
+    first, untouched = rows_of(path)[0]["Detection ID"], rows_of(path)
+    for verdict in ("yes", "no"):
+        save(path, [untouched[0] | {"Review": verdict}, *untouched[1:]], "\r\n")
+        import_review(out, [path])
+    save(path, [untouched[0] | {"Review": "yes"}, *untouched[1:]], "\r\n")  # byte for byte the first one
+    detect(out)
+    assert said(out) == {first: ("no", "review")}
+    import_review(out, [out / "selections"])
+    assert said(out) == {first: ("yes", "review")}
+
+
+def test_a_table_as_it_was_written_does_not_undo_what_was_said_elsewhere_since(out: Path) -> None:
+    path = recording_table(out)
+    first = rows_of(path)[0]["Detection ID"]
+    review(path, _0="yes")
+    import_review(out, [path])
+    (known,) = judgementfile.read(out).values()
+    judgementfile.append(out, [replace(known, verdict="no", source="review page")])
+    import_review(out, [out])
+    assert said(out) == {first: ("no", "review")}
+
+
+def test_what_was_imported_is_kept_where_nothing_was_written_by_this_version(out: Path) -> None:
+    (out / manifest.FILE).unlink()
+    path = recording_table(out)
+    review(path, _0="yes")
+    assert import_review(out, [path]).counts.n_yes == 1
+    assert len(asides(out)) == 1, "only the one that was changed"
+
+
+@pytest.mark.parametrize("added", [0, -1])
+def test_a_recording_that_came_after_a_table_is_not_missing_in_it(sea: Path, tmp_path: Path, added: int) -> None:
+    """Behind the others, and before them, where it shifts the times of all."""
+    folder, out = tmp_path / "sea", tmp_path / "out"
+    sounds = sorted(path for path in sea.iterdir() if path.suffix != ".txt")
+    late = sounds.pop(added)
+    folder.mkdir()
+    for path in sounds:
+        shutil.copy(path, folder)
+    whalescan.scan(folder, out, hop=1.0, threshold=0.3)
+    early = rows_of(out / DEPLOYMENT)
+    shutil.copy(late, folder)
+    whalescan.scan(folder, out, hop=1.0, threshold=0.3)
+    every = {row["Detection ID"] for row in rows_of(out / DEPLOYMENT)}
+    shown = {row["Detection ID"] for row in early}
+    assert len(every - shown) >= 2
+    table = save(tmp_path / DEPLOYMENT, [early[0] | {"Review": "yes"}, *early[2:]])
+    imported = import_review(out, [table])
+    gone = early[1]["Detection ID"]
+    assert said(out) == {early[0]["Detection ID"]: ("yes", "review"), gone: ("no", "deleted")}
+    assert imported.problems == ()
+    (note,) = imported.notes
+    assert f"before 1 of the recordings came, of which it names none; their {len(every - shown)} calls" in note
+    table.write_text("\t".join(early[0]) + "\n")
+    import_review(out, [table])
+    assert said(out).keys() == shown, "an emptied table of the first write"
+    now = rows_of(out / DEPLOYMENT)
+    kept = next(row for row in now if row["Detection ID"] not in shown)
+    import_review(out, [save(table, [kept])])
+    assert said(out).keys() == every - {kept["Detection ID"]}, "this one shows the late recording"

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from whalescan.calls.judgements import Judgement, added_id, apply, precision, settle
+from whalescan.calls.judgements import Judgement, added_id, apply, precision
+from whalescan.calls.settling import settle
 from whalescan.core import Detection, OutputError, TableError
 from whalescan.tables import judgementfile
 

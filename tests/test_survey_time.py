@@ -15,8 +15,10 @@ import whalescan
 from tests.conftest import write_sound
 from tests.test_sidecars import Raw, write_xwav
 from whalescan import Status
+from whalescan.config import TableOptions
 from whalescan.learn.simulation import SeaOptions, write_recordings
 from whalescan.survey import plan
+from whalescan.survey.run import detect
 
 RATE = 2000
 Deployment = tuple[Path, Path, list[tuple[datetime, float, float]]]
@@ -169,9 +171,6 @@ def test_the_order_of_the_input_and_interruptions_do_not_show(deployment: Deploy
 def test_local_tables_hold_the_same_effort_by_local_days(deployment: Deployment, tmp_path: Path) -> None:
     _, out, _ = deployment
     shutil.copytree(out, tmp_path / "out")
-    from whalescan.config import TableOptions
-    from whalescan.survey.run import detect
-
     detect(tmp_path / "out", options=TableOptions(summary_timezone="America/New_York"))
     local, utc = pd.read_csv(tmp_path / "out/daily.local.csv"), pd.read_csv(out / "daily.csv")
     assert local["bin_start_local"].iloc[0] == "2026-12-31T00:00:00-05:00"
@@ -257,3 +256,48 @@ def test_chunks_do_not_show_at_jumps_and_borders(
     for path in (tmp_path / "one").rglob("*"):
         if path.suffix in (".csv", ".txt"):
             assert path.read_bytes() == (tmp_path / "other" / path.relative_to(tmp_path / "one")).read_bytes(), path
+
+
+def test_sound_in_many_short_files_gives_the_calls_of_one(sea: Path, tmp_path: Path) -> None:
+    samples, _ = soundfile.read(next(sea.glob("*.wav")), dtype="int16")
+    begin = datetime(2027, 1, 1, tzinfo=UTC)
+    for first in range(0, len(samples), 1000):
+        moment = begin + timedelta(seconds=first / RATE)
+        write_sound(
+            tmp_path / f"in/x_{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z.wav", samples[first:][:1000], RATE
+        )
+    calls = whalescan.scan(tmp_path / "in", tmp_path / "out", hop=0.25).detections
+    whole = whalescan.scan(next(sea.glob("*.wav")), hop=0.25).detections
+    table = read(tmp_path / "out", "detections.csv")
+    begins_s = [(start - begin).total_seconds() for start in table["start_utc"].dt.to_pydatetime()]
+    assert len(whole) > 1
+    np.testing.assert_allclose(begins_s, [call.begin_s for call in whole], atol=2e-3)
+    np.testing.assert_allclose(
+        [call.end_s - call.begin_s for call in calls], [c.end_s - c.begin_s for c in whole], atol=1e-3
+    )
+
+
+def test_a_dead_channel_takes_nothing_from_what_the_other_heard(sea: Path, tmp_path: Path) -> None:
+    samples, _ = soundfile.read(next(sea.glob("*.wav")), dtype="int16")
+    both = np.stack([samples, np.zeros_like(samples)], axis=1)
+    write_sound(tmp_path / "in/x_20270101T000000Z.wav", both, RATE)
+    write_sound(tmp_path / "in/y_20270101T010000Z.wav", samples, RATE)
+    survey = whalescan.scan(tmp_path / "in", tmp_path / "all", hop=0.5, channel="all")
+    assert [row.outcome.status for row in survey.files] == [Status.PARTIAL, Status.DONE]
+    assert "channel 2" in survey.files[0].outcome.problem
+    hours = read(tmp_path / "all", "hourly.csv")
+    assert hours["analysed_s"].tolist() == hours["recorded_s"].tolist() == [40, 40]
+    assert hours["detections_per_hour"].iloc[0] == hours["detections_per_hour"].iloc[1] > 0
+    whalescan.scan(tmp_path / "in", tmp_path / "second", hop=0.5, channel=2)
+    assert read(tmp_path / "second", "hourly.csv")["analysed_s"].tolist() == [0, 0]
+    gaps = read(tmp_path / "second", "gaps.csv").set_index("kind")["seconds"]
+    assert (gaps["dropout"], gaps["unreadable"]) == (40, 40)
+
+
+def test_detect_after_a_run_changes_no_byte(deployment: Deployment, tmp_path: Path) -> None:
+    _, out, _ = deployment
+    shutil.copytree(out, tmp_path / "out")
+    detect(tmp_path / "out")
+    for path in out.rglob("*"):
+        if path.suffix in (".csv", ".txt"):
+            assert path.read_bytes() == (tmp_path / "out" / path.relative_to(out)).read_bytes(), path

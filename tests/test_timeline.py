@@ -75,6 +75,22 @@ def test_a_folder_a_day_does_not_break_the_sound_but_two_sites_do_not_mix() -> N
     assert joined(recording(0, 300, "A"), recording(300, 300, "B"), recording(300, 300, "C")) == {}, "either may be meant"
 
 
+def test_a_file_that_overlaps_does_not_break_the_stretch() -> None:
+    one, other = recording(0, 20), recording(20, 20)
+    assert joined(one, other, recording(5, 3)) == {one.name: other.name}
+
+
+def test_unreadable_files_beyond_the_first_and_the_last_sample_are_named() -> None:
+    around = recording(1000, 300), recording(1300, 300)
+    assert kinds(*around, unreadable_s=(0, 5000)) == [(0, 300, "unreadable"), (5000, 5300, "unreadable")]
+
+
+def test_a_call_that_begins_with_a_piece_is_on_its_clock() -> None:
+    for frame in range(1, 40_000, 7):
+        one = replace(recording(0, 30), pieces=(Piece(0, START), Piece(frame, START + timedelta(hours=6))))
+        assert one.utc(frame / 2000) == START + timedelta(hours=6)
+
+
 def test_names_without_a_zone_still_tell_what_follows() -> None:
     local = [
         replace(recording(at, 9), start_local=START.replace(tzinfo=None) + timedelta(seconds=at), start_utc=None)

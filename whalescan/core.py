@@ -16,6 +16,7 @@ Errors::
 from __future__ import annotations
 
 import bisect
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -112,6 +113,8 @@ class PcmLayout:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NS = 10**9
+_ROUNDING = 1e-4
+"""Part of a sample by which seconds may fall short of the sample that they mean."""
 
 
 def to_ns(moment: datetime) -> int:
@@ -193,18 +196,18 @@ class Recording:
         """Clock time at an offset from the first sample."""
         if self.start_utc is None:
             return None
-        piece = self.piece_at(offset_s * self.rate_hz)
+        piece = self.piece_at(math.floor(offset_s * self.rate_hz + _ROUNDING))
         return piece.start_utc + timedelta(seconds=offset_s - piece.first_frame / self.rate_hz)
 
     def utc_ns(self, sample: int, rate_hz: int) -> int | None:
         """Clock time of a sample at some rate, in nanoseconds since 1970."""
         if self.start_utc is None:
             return None
-        piece = self.piece_at(sample * self.rate_hz / rate_hz)
+        piece = self.piece_at(sample * self.rate_hz // rate_hz)
         since = sample * self.rate_hz - piece.first_frame * rate_hz
         return to_ns(piece.start_utc) + since * _NS // (rate_hz * self.rate_hz)
 
-    def piece_at(self, frame: float) -> Piece:
+    def piece_at(self, frame: int) -> Piece:
         """The piece in which a sample of the recording's own lies; only of a recording with a known start."""
         if not self.pieces:
             assert self.start_utc is not None

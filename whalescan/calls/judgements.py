@@ -8,7 +8,6 @@ the threshold is higher, what was said of it is still true; `apply` sees to that
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -146,82 +145,6 @@ def _inherited(calls: Sequence[Detection], lost: Iterable[Judgement], separation
             heirs[heir] = judgement
             passed_on.add(identity)
     return heirs
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What several sources, read together, add to what is known.
-
-    Attributes:
-        new: judgements that change something, one an id.
-        conflicts: where the sources contradict one another, a line each.
-    """
-
-    new: tuple[Judgement, ...]
-    conflicts: tuple[str, ...]
-
-
-def settle(claims: Iterable[Judgement], known: Mapping[str, Judgement]) -> Settled:
-    """What tables say together.
-
-    A verdict in words beats a deleted row, and a deleted row beats one that nobody judged; where verdicts differ, nobody
-    knows: ``maybe``. A row that nobody judged changes no verdict, but takes a deletion back.
-
-    Args:
-        claims: what each table says of a call, ``unreviewed`` where its row is there and nobody judged it.
-        known: the latest judgement of each id.
-    """
-    of_one: dict[str, list[Judgement]] = defaultdict(list)
-    for claim in claims:
-        of_one[claim.detection_id].append(claim)
-    new, conflicts = [], []
-    for identity, said in of_one.items():
-        verdict, tells, why = _verdict(said, known.get(identity))
-        box, why_box = _box(said, known.get(identity))
-        conflicts += [f"{identity}: {line}" for line in (why, why_box) if line]
-        by_deleting = tells is not None and tells.origin == "deleted"
-        origin = "deleted" if by_deleting else box.origin
-        settled = replace(box, verdict=verdict, origin=origin, source=(tells or box).source)
-        if _changes(settled, known.get(identity)):
-            new.append(settled)
-    return Settled(tuple(new), tuple(conflicts))
-
-
-def _changes(settled: Judgement, known: Judgement | None) -> bool:
-    if known is None:
-        return settled.verdict != UNREVIEWED or settled.origin == "moved"
-    return settled.verdict != known.verdict or not same_box(settled, known)
-
-
-def _verdict(said: Sequence[Judgement], known: Judgement | None) -> tuple[str, Judgement | None, str]:
-    """The verdict, the claim that gives it (None where none does), and what contradicts."""
-    in_words = {claim.verdict: claim for claim in said if claim.verdict != UNREVIEWED and claim.origin != "deleted"}
-    if len(in_words) > 1:
-        each = ", ".join(f"{claim.source} says {verdict}" for verdict, claim in in_words.items())
-        return "maybe", next(iter(in_words.values())), f"{each}; taken as maybe, say one of them in Review and import again"
-    if in_words:
-        ((verdict, claim),) = in_words.items()
-        return verdict, claim, ""
-    deletion = next((claim for claim in said if claim.origin == "deleted"), None)
-    if deletion is not None:
-        return ("no", deletion, "") if known is None or known.verdict != "no" else ("no", None, "")
-    if known is not None and known.origin != "deleted":
-        return known.verdict, None, ""
-    return ("yes" if said[0].origin == "added" else UNREVIEWED), None, ""  # who draws a call says that it is there
-
-
-def _box(said: Sequence[Judgement], known: Judgement | None) -> tuple[Judgement, str]:
-    """The claim, or the known judgement, whose box holds, and what contradicts."""
-    drawn = [claim for claim in said if claim.origin in ("moved", "added")]
-    new = [claim for claim in drawn if known is None or not same_box(claim, known)]
-    if new:
-        differ = next((claim for claim in new if not same_box(claim, new[0])), None)
-        names = f"{new[0].source} and {differ.source} hold different boxes" if differ else ""
-        return new[0], f"{names}; the first is taken, mend the other" if names else ""
-    if known is not None and known.origin in ("moved", "added"):
-        return known, ""
-    there = [claim for claim in said if claim.origin != "deleted"]
-    return (drawn or there or list(said))[0], ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from whalescan.cli.door import main, read_config
-from whalescan.cli.scanning import clock_options, score_options
+from whalescan.cli.door import config_option, main
+from whalescan.cli.scanning import clock_options, device_option, score_options, workers_option
 from whalescan.config import ScoreOptions, TableOptions, WorkOptions
 
 
@@ -17,30 +17,24 @@ from whalescan.config import ScoreOptions, TableOptions, WorkOptions
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="A CSV of all files, or a folder for check.csv.")
 @clock_options
 @score_options
-@click.option("--device", default=WorkOptions.device, show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--workers", type=int, default=0, help="Chunks scored beside each other. Default: one a core.")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    callback=read_config,
-    is_eager=True,
-    expose_value=False,
-    help="Options from a TOML file, or from a run.json.",
-)
+@device_option
+@workers_option
+@config_option
 def check(
     recordings: tuple[str, ...],
     output: Path | None,
-    timezone: str | None,
-    time_format: str | None,
-    model: str | None,
+    timezone: str,
+    time_format: str,
+    model: str,
     hop: float,
     channel: str,
     device: str,
     workers: int,
 ) -> None:
-    """Look at RECORDINGS as a run would: clocks, gaps, copies, damage, and how long it will take.
+    """Look at RECORDINGS as a run would: clocks, gaps, damage.
 
-    Exit status 0 says that a run would be clean: everything is readable, has a clock, and is there once.
+    Says what is there twice and how long a run will take, too. Exit status 0: a run would be clean, as everything is
+    readable, has a clock, and is there once.
     """
     from whalescan.survey.checkup import check as check_all
     from whalescan.survey.checkup import check_csv
@@ -52,8 +46,8 @@ def check(
         Job(
             inputs=recordings,
             output=Path(),
-            scores=ScoreOptions(model or "", hop, str(channel)),
-            tables=TableOptions(timezone=timezone or "", time_format=time_format or ""),
+            scores=ScoreOptions(model, hop, channel),
+            tables=TableOptions(timezone=timezone, time_format=time_format),
             work=WorkOptions(device=device, workers=workers),
         )
     )

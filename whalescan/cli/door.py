@@ -47,28 +47,57 @@ class _Door(click.Group):
             sys.exit(_INTERRUPTED)
 
 
-def read_config(context: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
-    """Options from a TOML file, or from the run.json of an earlier run; the command line wins over both."""
+def _read_config(context: click.Context, _parameter: click.Parameter, path: Path | None) -> None:
+    """Options from a TOML file, or from the run.json of an earlier run; the command line wins over both.
+
+    What `run` knows and this command lacks is passed over, so that one file serves both.
+    """
     if path is None:
         return
+    own, of_run = _by_spelling(context.command), _by_spelling(main.commands["run"])
+    defaults: dict[str, Any] = {}
+    for name, value in _options_in(path).items():
+        spelling = name.replace("_", "-")
+        option = own.get(spelling)
+        if option is None and spelling not in of_run:
+            raise UsageError(f"--config {path}: there is no option {name!r}; see `{context.command_path} --help`")
+        if option is not None and value not in ("", None):
+            takes_several = isinstance(option, click.Argument) or option.multiple
+            defaults[option.name or ""] = [value] if takes_several and isinstance(value, str) else value
+    context.default_map = defaults
+
+
+def _options_in(path: Path) -> dict[str, Any]:
+    """Names and values, as they stand in a TOML file or a run.json."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         document = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, ValueError) as error:
         raise UsageError(f"--config {path}: cannot be read as TOML or run.json ({error})") from error
-    if not isinstance(document, dict):
+    options = document.get("options", document) if isinstance(document, dict) else None
+    if not isinstance(options, dict):
         raise UsageError(f"--config {path}: holds no options")
-    options = document
-    if "options" in document:  # a run.json
-        options = {**document["options"], "recordings": document.get("recordings", [])}
-    known = {spelling: option.name for option in context.command.params for spelling in (option.name, *option.opts)}
-    defaults = {}
-    for name, value in options.items():
-        key = known.get(name.replace("-", "_"), known.get(f"--{name.replace('_', '-')}"))
-        if key is None or key == "config":
-            raise UsageError(f"--config {path}: there is no option {name!r}; see `whalescan run --help`")
-        defaults[key] = value if value != "" else None
-    context.default_map = defaults
+    return options if options is document else {**options, "recordings": document.get("recordings", [])}
+
+
+def _by_spelling(command: click.Command) -> dict[str, click.Option | click.Argument]:
+    """What may stand in a file: parameters by each of their names, with ``-`` for ``_``; not the file itself."""
+    return {
+        spelling.removeprefix("--").replace("_", "-"): parameter
+        for parameter in command.params
+        for spelling in (parameter.name or "", *parameter.opts)
+        if isinstance(parameter, click.Option | click.Argument) and parameter.name != "config"
+    }
+
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    callback=_read_config,
+    is_eager=True,
+    expose_value=False,
+    help="Options from a TOML file, or from a run.json.",
+)
 
 
 def together(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:

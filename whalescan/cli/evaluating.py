@@ -63,8 +63,9 @@ def evaluate(
     calibrate: Path | None,
     clips: Path | None,
 ) -> None:
-    """Say how good DETECTIONS (what `run` wrote, or Raven tables) are, by ANNOTATIONS (Raven tables).
+    """Say how good DETECTIONS are, by ANNOTATIONS.
 
+    DETECTIONS are what `run` wrote, or Raven tables; ANNOTATIONS are Raven tables.
     Where DETECTIONS is a model file, ANNOTATIONS is a folder of labelled clips, as for `train`.
     """
     from whalescan.evaluation import job

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 @click.argument("tables", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="TABLE...")
 @click.option("--reviewer", default="", help="Who reviewed the tables; kept with what was said.")
 def import_review(out: Path, tables: tuple[Path, ...], reviewer: str) -> None:
-    """Take back Raven TABLEs of OUT that were reviewed; every table and summary follows.
+    """Take back Raven TABLEs of OUT that were reviewed.
 
+    Every table and summary follows.
     The Review column says yes, no or maybe. A deleted row is a no, an added one is a call that only a person saw.
     """
     from whalescan.survey.importing import import_review as take_back
@@ -36,9 +37,10 @@ def import_review(out: Path, tables: tuple[Path, ...], reviewer: str) -> None:
 def _summary(imported: Imported) -> str:
     """What was new in the tables, and how the detector stands after all that people have said."""
     tables = f"{imported.tables} table{'' if imported.tables == 1 else 's'}"
-    said = f"{imported.n_yes} yes, {imported.n_no} no, {imported.n_maybe} maybe"
-    drawn = f"{imported.n_deleted} deleted, {imported.n_added} added, {imported.n_moved} moved"
-    taken_back = f", {imported.n_taken_back} taken back" if imported.n_taken_back else ""
+    new = imported.counts
+    said = f"{new.n_yes} yes, {new.n_no} no, {new.n_maybe} maybe"
+    drawn = f"{new.n_deleted} deleted, {new.n_added} added, {new.n_moved} moved"
+    taken_back = f", {new.n_taken_back} taken back" if new.n_taken_back else ""
     lines = [f"{tables}, new in them: {said}; {drawn}{taken_back}"]
     if (right := precision(imported.survey.detections)) is None:
         lines.append("nobody has said yes or no of a call that the detector found, so its precision is not known")

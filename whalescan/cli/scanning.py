@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from whalescan.cli.door import main, read_config, together
+from whalescan.cli.door import config_option, main, together
 from whalescan.config import ScoreOptions, TableOptions, WorkOptions
 from whalescan.core import UsageError
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from whalescan.survey.outputs import Survey
 
 score_options = together(
-    click.option("--model", help="A model file. Default: the one inside the package."),
+    click.option("--model", default="", help="A model file. Default: the one inside the package."),
     click.option("--hop", type=float, default=ScoreOptions.hop_s, show_default=True, help="Seconds between windows."),
     click.option("--channel", default=ScoreOptions.channel, show_default=True, help="Which channel: 1, 2, ... or all."),
 )
@@ -25,18 +27,30 @@ clock_options = together(
     click.option("--timezone", default="", help="Zone of the clocks in file names that state none: UTC, UTC-5, a name."),
     click.option("--time-format", default="", help="strptime format of the times in file names."),
 )
+device_option = click.option("--device", default=WorkOptions.device, show_default=True, help="auto, cpu, cuda or cuda:N.")
+workers_option = click.option("--workers", type=int, default=0, help="Chunks scored beside each other. Default: one a core.")
+
+
+def _note(context: click.Context, option: click.Parameter, value: Any) -> None:
+    """Keep what was said of the tables, by its name in `TableOptions`; the command takes all of it with `click.pass_obj`."""
+    said = context.ensure_object(dict)
+    if value not in (None, ()):
+        said[option.name] = value
+
+
+_table_option = partial(click.option, callback=_note, expose_value=False)
 _table_options = together(
-    click.option("--raven-root", help="Folder of the recordings as the reviewer's computer sees it."),
-    click.option("--summary-timezone", metavar="ZONE", help="Hourly and daily tables by the clocks of a zone, too."),
-    click.option("--min-validated", type=int, help="Confirmed calls that make an hour or day DETECTED. Default: 3."),
-    click.option("--format", "formats", multiple=True, help="Further formats: audacity, kaleidoscope, parquet."),
-    click.option("--pars", metavar="FILE.toml", help="Write NOAA's PARS detectiondata.csv, with what FILE.toml says."),
-    click.option("--makara", metavar="FILE.toml", help="Write Makara's analyses.csv and detections.csv likewise."),
+    _table_option("--raven-root", help="Folder of the recordings as the reviewer's computer sees it."),
+    _table_option("--summary-timezone", metavar="ZONE", help="Hourly and daily tables by the clocks of a zone, too."),
+    _table_option("--min-validated", type=int, help="Confirmed calls that make an hour or day DETECTED. Default: 3."),
+    _table_option("--format", "formats", multiple=True, help="Further formats: audacity, kaleidoscope, parquet."),
+    _table_option("--pars", metavar="FILE.toml", help="Write NOAA's PARS detectiondata.csv, with what FILE.toml says."),
+    _table_option("--makara", metavar="FILE.toml", help="Write Makara's analyses.csv and detections.csv likewise."),
 )
 _work_options = together(
-    click.option("--device", default=WorkOptions.device, show_default=True, help="auto, cpu, cuda or cuda:N."),
+    device_option,
     click.option("--batch-size", type=int, default=WorkOptions.batch_size, show_default=True, help="Windows at a time."),
-    click.option("--workers", type=int, default=0, help="Chunks scored beside each other. Default: one a core."),
+    workers_option,
     click.option("--scheduler", default="", help="A Dask cluster: its address or scheduler file. Default: this machine."),
     click.option("--any-class", is_flag=True, help="Take a model that does not know upcalls, too."),
     click.option("--restart", is_flag=True, help="Use nothing of an earlier run in OUT."),
@@ -53,29 +67,18 @@ _work_options = together(
 @clock_options
 @_table_options
 @_work_options
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    callback=read_config,
-    is_eager=True,
-    expose_value=False,
-    help="Options from a TOML file, or from a run.json.",
-)
+@config_option
+@click.pass_obj
 def run(
+    said: Mapping[str, Any],
     recordings: tuple[str, ...],
     output: Path | None,
-    model: str | None,
+    model: str,
     hop: float,
     channel: str,
     threshold: float | None,
     timezone: str,
     time_format: str,
-    raven_root: str | None,
-    summary_timezone: str | None,
-    min_validated: int | None,
-    formats: tuple[str, ...],
-    pars: str | None,
-    makara: str | None,
     device: str,
     batch_size: int,
     workers: int,
@@ -85,9 +88,9 @@ def run(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Score RECORDINGS (folders, files or patterns) and write every table.
+    """Score RECORDINGS and write every table.
 
-    A run that was interrupted goes on when the same command is given again.
+    RECORDINGS are folders, files or patterns. A run that was interrupted goes on when the same command is given again.
     """
     from whalescan.survey.job import Job
     from whalescan.survey.run import run as run_job
@@ -98,17 +101,9 @@ def run(
         Job(
             inputs=recordings,
             output=output,
-            scores=ScoreOptions(model or "", hop, str(channel)),
-            tables=_asked_for(
-                TableOptions(threshold, timezone or "", time_format or ""),
-                raven_root,
-                summary_timezone,
-                min_validated,
-                formats,
-                pars,
-                makara,
-            ),
-            work=WorkOptions(device, batch_size, workers, scheduler or "", any_class, restart, quiet, verbose),
+            scores=ScoreOptions(model, hop, channel),
+            tables=_asked_for(TableOptions(threshold, timezone, time_format), said),
+            work=WorkOptions(device, batch_size, workers, scheduler, any_class, restart, quiet, verbose),
         )
     )
     _report(survey, output, quiet)
@@ -129,44 +124,20 @@ def _report(survey: Survey, output: Path, quiet: bool) -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--threshold", type=float, help="Score at which a detection opens. Default: the one used last.")
 @_table_options
-def detect(
-    out: Path,
-    threshold: float | None,
-    raven_root: str | None,
-    summary_timezone: str | None,
-    min_validated: int | None,
-    formats: tuple[str, ...],
-    pars: str | None,
-    makara: str | None,
-) -> None:
-    """Find calls anew in the scores that a run left in OUT; needs neither sound nor model.
+@click.pass_obj
+def detect(said: Mapping[str, Any], out: Path, threshold: float | None) -> None:
+    """Find calls anew in the scores that a run left in OUT.
 
-    What is not said stays as it was said last.
+    Needs neither sound nor model. What is not said stays as it was said last; an empty text takes it back.
     """
     from whalescan.survey import provenance
     from whalescan.survey.run import detect as detect_again
 
-    last = provenance.read(out).tables
-    options = _asked_for(last, raven_root, summary_timezone, min_validated, formats, pars, makara)
+    options = _asked_for(provenance.read(out).tables, said)
     _report(detect_again(out, threshold, options), out, quiet=False)
 
 
-def _asked_for(
-    last: TableOptions,
-    raven_root: str | None,
-    summary_timezone: str | None,
-    min_validated: int | None,
-    formats: tuple[str, ...],
-    pars: str | None,
-    makara: str | None,
-) -> TableOptions:
+def _asked_for(last: TableOptions, said: Mapping[str, Any]) -> TableOptions:
     """Options for tables as they were, but for those that are said anew; an empty text takes one back."""
-    return replace(
-        last,
-        raven_root=last.raven_root if raven_root is None else raven_root,
-        summary_timezone=last.summary_timezone if summary_timezone is None else summary_timezone,
-        min_validated=last.min_validated if min_validated is None else min_validated,
-        formats=tuple(dict.fromkeys(formats)) or last.formats,
-        pars=last.pars if pars is None else pars,
-        makara=last.makara if makara is None else makara,
-    )
+    asked = replace(last, **said)
+    return replace(asked, formats=tuple(dict.fromkeys(filter(None, asked.formats))))

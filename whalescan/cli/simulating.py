@@ -18,7 +18,7 @@ from whalescan.cli.door import main
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same sound.")
 def simulate(output: Path, recordings: int, minutes: float, calls_per_hour: float, seed: int) -> None:
-    """Make recordings of an imagined sea, with the true calls as Raven tables beside them."""
+    """Make recordings of an imagined sea, with tables of its calls."""
     from whalescan.learn.simulation import SeaOptions, write_recordings
 
     options = SeaOptions(minutes=minutes, calls_per_hour=calls_per_hour, seed=seed)

@@ -69,8 +69,9 @@ def train(
     restart: bool,
     quiet: bool,
 ) -> None:
-    """Teach a network on DATA: recordings with Raven tables, clips in the Kaggle layout, or several of them.
+    """Teach a network on DATA: recordings with tables, or clips.
 
+    DATA are recordings with Raven tables, clips in the Kaggle layout, or several of them.
     A training that was killed goes on when the same command is given again.
     """
     from whalescan.learn.options import FINE_TUNING, TrainData, TrainOptions, TrainWork
@@ -118,7 +119,10 @@ def _pairs(renamed: Sequence[str]) -> tuple[tuple[str, str], ...]:
 @main.command()
 @click.argument("model", required=False)
 def model(model: str | None) -> None:
-    """Say what a MODEL is: network, front end, classes, training, metrics, hash. Default: the one inside the package."""
+    """Say what a MODEL is: network, classes, training, metrics.
+
+    Default: the one inside the package.
+    """
     from whalescan.detector.spec import describe, find_model
 
     click.echo(describe(find_model(model)))

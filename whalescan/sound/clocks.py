@@ -173,16 +173,20 @@ def _of_name(name: str, options: ClockOptions) -> tuple[StartTime, bool]:
     """What a name tells, and whether it is the user's format that reads it."""
     by_format = names.find_by_format(name, options.time_format) if options.time_format else None
     shown = by_format or names.find(name)
+    misfit = ""
+    if options.time_format and by_format is None:
+        misfit = f"--time-format {options.time_format!r} does not fit its name; correct it, or leave it out"
     if shown is None:
-        return StartTime(None, "none"), False
+        return StartTime(None, "none", problem=misfit), False
     if shown.local.year not in _YEARS:
-        return StartTime(None, "clock-unset", recorder=shown.before, template=shown.template), by_format is not None
-    start = StartTime(None, "name-without-zone", shown.local, shown.before, shown.template)
+        unset = StartTime(None, "clock-unset", recorder=shown.before, template=shown.template, problem=misfit)
+        return unset, by_format is not None
+    start = StartTime(None, "name-without-zone", shown.local, shown.before, shown.template, misfit)
     given = parse_zone(options.timezone) if options.timezone else None
     for zone, source in ((shown.zone, "name"), (names.zone_token(name), "name-zone"), (given, "name-timezone")):
         if zone is not None:
             utc = shown.local.replace(tzinfo=zone).astimezone(UTC)
-            problem = _daylight_saving(shown.local, zone)
+            problem = "; ".join(filter(None, [misfit, _daylight_saving(shown.local, zone)]))
             return replace(start, utc=utc, source="format" if by_format else source, problem=problem), by_format is not None
     return start, by_format is not None
 

@@ -30,6 +30,7 @@ def find(recordings: Sequence[Recording], unreadable_ns: Iterable[int] = ()) -> 
     pauses = set().union(*(_regular_pauses(own) for own in of_recorder.values()))
     unreadable = _unreadable(everything, sorted(unreadable_ns))
     found = list(_overlaps(everything))
+    found += [Gap(begin, end, GapKind.UNREADABLE) for begin, end in unreadable if _is_outside(begin, everything)]
     for begin, end in _holes(everything):
         if (begin, end) in pauses:
             found.append(Gap(begin, end, GapKind.DUTY_CYCLE))
@@ -38,6 +39,11 @@ def find(recordings: Sequence[Recording], unreadable_ns: Iterable[int] = ()) -> 
     return sorted(
         (gap for gap in found if gap.end_ns - gap.begin_ns > TOLERANCE_NS), key=lambda gap: (gap.begin_ns, gap.kind)
     )
+
+
+def _is_outside(begin: int, ordered: Sequence[Span]) -> bool:
+    """Whether a file begins before the first sample that could be read, or behind the last."""
+    return begin < ordered[0][0] or begin >= max(end for _, end in ordered)
 
 
 def _holes(ordered: Sequence[Span]) -> Iterator[Span]:
@@ -51,9 +57,9 @@ def _holes(ordered: Sequence[Span]) -> Iterator[Span]:
 
 def _overlaps(ordered: Sequence[Span]) -> Iterator[Gap]:
     """Time that more than one span covers."""
-    edges = sorted([(begin, 1) for begin, _ in ordered] + [(end, -1) for _, end in ordered])
+    edges = [(begin, 1) for begin, _ in ordered] + [(end, -1) for _, end in ordered]
     depth, since = 0, 0
-    for at, step in edges:
+    for at, step in sorted(edges, key=lambda edge: (edge[0], -edge[1])):  # overlaps that touch are one
         if depth < 2 <= depth + step:
             since = at
         elif depth >= 2 > depth + step:

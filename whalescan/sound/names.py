@@ -45,16 +45,18 @@ LARGEST_OFFSET_H = 14
 _RAVEN = {"month": "<ll>", "day": "<dd>", "hour": "<hh>", "minute": "<MM>", "second": "<ss>"}
 _RAVEN_DIRECTIVES = {"Y": "<yyyy>", "y": "<yy>", "m": "<ll>", "d": "<dd>", "H": "<hh>", "M": "<MM>", "S": "<ss>", "%": "%"}
 _RAVEN_NEEDS = ("<yy", "<ll>", "<dd>", "<hh>", "<MM>", "<ss>")
+_ALONE = r"(?<!\d)\d(?!\d)"
+"""``strptime`` takes one digit for two; in a row of digits that would cut other numbers to dates."""
 _DIRECTIVES = {
     "Y": r"\d{4}",
     "y": r"\d\d",
-    "m": r"(?:1[0-2]|0[1-9]|[1-9])",
-    "d": r"(?:3[01]|[12]\d|0[1-9]|[1-9])",
+    "m": rf"(?:1[0-2]|0[1-9]|{_ALONE})",
+    "d": rf"(?:3[01]|[12]\d|0[1-9]|{_ALONE})",
     "j": r"(?:36[0-6]|3[0-5]\d|[12]\d\d|0[1-9]\d|00[1-9]|[1-9]\d|[1-9])",
-    "H": r"(?:2[0-3]|[01]\d|\d)",
-    "I": r"(?:1[0-2]|0[1-9]|[1-9])",
-    "M": r"(?:[0-5]\d|\d)",
-    "S": r"(?:6[01]|[0-5]\d|\d)",
+    "H": rf"(?:2[0-3]|[01]\d|{_ALONE})",
+    "I": rf"(?:1[0-2]|0[1-9]|{_ALONE})",
+    "M": rf"(?:[0-5]\d|{_ALONE})",
+    "S": rf"(?:6[01]|[0-5]\d|{_ALONE})",
     "f": r"\d{1,6}",
     "z": r"(?:Z|[+-]\d\d:?[0-5]\d(?::?[0-5]\d)?)",
     "%": "%",

@@ -130,7 +130,7 @@ def _decode(recording: Recording, channel: int, begin: int, end: int) -> Sound:
         for first, last in _blocks(begin, end, _BLOCK_S * recording.rate_hz):
             own = slice(first - begin, last - begin)
             try:
-                file = file or _open(recording, first)
+                file = file or open_at(recording, first)
                 block = file.read(last - first, dtype="float32", always_2d=True)[:, channel - 1]
             except soundfile.LibsndfileError as error:
                 # the decoder has lost its way; a fresh one finds the frame after the damage
@@ -171,8 +171,13 @@ def _blocks(begin: int, end: int, length: int) -> Iterator[tuple[int, int]]:
         yield first, min(first + length, end)
 
 
-def _open(recording: Recording, frame: int) -> soundfile.SoundFile:
-    """The recording's file, positioned at a frame."""
+def open_at(recording: Recording, frame: int) -> soundfile.SoundFile:
+    """The recording's file, positioned at a frame.
+
+    Raises:
+        RecordingError: when it cannot be opened any more.
+        soundfile.LibsndfileError: when it is damaged.
+    """
     path = recording.path
     if not path.is_file():
         raise RecordingError(f"{path}: is not there any more; bring it back and give the same command again")

@@ -166,7 +166,10 @@ def inspect(found: Found, clock: ClockOptions | None = None) -> Recording:
     except UnicodeError as error:
         raise RecordingError(f"{path}: its name is no valid text ({error}); rename it") from error
     except soundfile.LibsndfileError as error:
-        raise RecordingError(f"{path}: not a sound file that can be read ({error.error_string.strip()})") from error
+        reason = error.error_string.strip().rstrip(".")
+        raise RecordingError(
+            f"{path}: not a sound file that can be read ({reason}); copy it again from the recorder"
+        ) from error
     n_frames, problem, layout = info.frames, "", None
     if n_frames >= _UNKNOWN_LENGTH:
         n_frames = _count_frames(path)

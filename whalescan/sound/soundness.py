@@ -6,14 +6,14 @@ complained about is no promise. A run looks at every second; this is for `check`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import soundfile
 
 from whalescan.core import FloatArray, Recording, RecordingError
-from whalescan.sound.reading import DROPOUT_S, BoolArray, _open
+from whalescan.sound.reading import DROPOUT_S, BoolArray, open_at
 
 CLIPPED_SHARE = 0.001
 """More samples than this at the ceiling cost calls their shape; fewer are the snap of a chain."""
@@ -71,10 +71,16 @@ def look(recording: Recording, n_looks: int = 3, look_s: float = 2.0) -> tuple[C
     )
 
 
-def complaints(looks: Sequence[ChannelLook]) -> list[str]:
-    """What speaks against the channels of a recording, each with what helps; empty where nothing does."""
-    others = [str(look.channel) for look in looks if not look.is_constant]
-    return [complaint for look in looks for complaint in _complaints(look, others)]
+def complaints(looks: Sequence[ChannelLook], channels: Container[int] | None = None) -> list[str]:
+    """What speaks against the channels of a recording, each with what helps; empty where nothing does.
+
+    Args:
+        looks: at all channels.
+        channels: those that are to be used, counted from 1; None for all. What is wrong with the others does no harm.
+    """
+    sounding = [str(look.channel) for look in looks if not look.is_constant]
+    used = [look for look in looks if channels is None or look.channel in channels]
+    return [complaint for look in used for complaint in _complaints(look, sounding)]
 
 
 def _complaints(look: ChannelLook, sounding: Sequence[str]) -> list[str]:
@@ -114,7 +120,7 @@ def _read(recording: Recording, places: Sequence[tuple[int, int]]) -> tuple[list
     first = places[0][0]
     stretches = []
     try:
-        with _open(recording, first) as file:
+        with open_at(recording, first) as file:
             for first, length in places:
                 file.seek(first)
                 stretch = file.read(length, dtype="float32", always_2d=True)

@@ -83,35 +83,53 @@ def followers(recordings: Iterable[Recording]) -> dict[str, Recording]:
             alike[key][recording.path.parent].append(recording)
     found: dict[str, Recording] = {}
     for folders in alike.values():
-        heads, tails = [], []
         for own in folders.values():
-            own.sort(key=_begin_and_name)
-            joined = [(one, other) for one, other in pairwise(own) if _goes_on(one, other)]
-            found |= {one.name: other for one, other in joined}
-            continued, continuing = {one.name for one, _ in joined}, {other.name for _, other in joined}
-            tails += [one for one in own if one.name not in continued]
-            heads += [one for one in own if one.name not in continuing]
+            found |= _within_folder(own)
         if len(folders) > 1:
-            found |= _across_folders(tails, heads)
+            everything = [recording for own in folders.values() for recording in own]
+            continuing = {after.name for after in found.values()}
+            tails = [one for one in everything if one.name not in found]
+            found |= _across_folders(tails, [one for one in everything if one.name not in continuing])
+    return found
+
+
+def _within_folder(own: Iterable[Recording]) -> dict[str, Recording]:
+    """What begins closest to a recording's end, if it does so within jitter; each goes on in one, and goes on one."""
+    begun = _Begun(own)
+    pairs = [(abs(_begin(other) - _end(one)), one.name, other) for one in begun.recordings for other in begun.after(one)]
+    found: dict[str, Recording] = {}
+    taken: set[str] = set()
+    for _, name, other in sorted(pairs, key=lambda pair: (pair[0], pair[1], pair[2].name)):
+        if name not in found and other.name not in taken:
+            found[name] = other
+            taken.add(other.name)
     return found
 
 
 def _across_folders(tails: Sequence[Recording], heads: Sequence[Recording]) -> dict[str, Recording]:
     """The one head that goes on from a tail, where no other tail could be meant, either."""
-    heads = sorted(heads, key=_begin_and_name)
-    begins = [_begin(head) for head in heads]
+    begun = _Begun(heads)
     wanted: dict[str, list[Recording]] = defaultdict(list)
     for tail in tails:
-        first, last = bisect_left(begins, _end(tail) - TOLERANCE_NS), bisect_right(begins, _end(tail) + TOLERANCE_NS)
-        candidates = [head for head in heads[first:last] if _goes_on(tail, head)]
+        candidates = begun.after(tail)
         if len(candidates) == 1:
             wanted[candidates[0].name].append(tail)
-    by_name = {head.name: head for head in heads}
+    by_name = {head.name: head for head in begun.recordings}
     return {own[0].name: by_name[name] for name, own in wanted.items() if len(own) == 1}
 
 
-def _goes_on(one: Recording, other: Recording) -> bool:
-    return _begin(one) < _begin(other) and abs(_begin(other) - _end(one)) <= TOLERANCE_NS
+class _Begun:
+    """Recordings by when they begin."""
+
+    def __init__(self, recordings: Iterable[Recording]) -> None:
+        self.recordings = sorted(recordings, key=_begin_and_name)
+        self._begins = [_begin(recording) for recording in self.recordings]
+
+    def after(self, one: Recording) -> list[Recording]:
+        """Those that begin within jitter of a recording's end, and after it began."""
+        end = _end(one)
+        first, last = bisect_left(self._begins, end - TOLERANCE_NS), bisect_right(self._begins, end + TOLERANCE_NS)
+        return [other for other in self.recordings[first:last] if _begin(one) < _begin(other)]
 
 
 def _extent(recording: Recording) -> Span | None:

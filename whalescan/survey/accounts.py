@@ -11,7 +11,7 @@ import numpy as np
 from whalescan.calls import effort
 from whalescan.calls.effort import bin_edges
 from whalescan.calls.presence import Bin, Heard, PresenceRule, bins
-from whalescan.core import Detection, Gap, IntArray, Loss, Recording, to_ns
+from whalescan.core import Detection, Gap, GapKind, IntArray, Loss, Recording, to_ns
 from whalescan.sound import gaps, timeline
 from whalescan.tables.csvs import FileRow
 
@@ -22,7 +22,7 @@ class Listened:
 
     Attributes:
         detections: its calls, in the order of their times, with what reviewers said of them.
-        losses: what was not analysed of it, in samples at ``rate_hz``; None where nothing was analysed.
+        losses: what was analysed on none of its channels, in samples at ``rate_hz``; None where nothing was analysed.
     """
 
     recording: Recording
@@ -58,7 +58,7 @@ def account(listened: Sequence[Listened], files: Iterable[FileRow], labels: Iter
         rule: when an hour or a day is called ``DETECTED``.
     """
     recorded = _spans(span for one in listened for span in timeline.spans(one.recording))
-    lost = [(loss.kind, span) for one in listened for loss in one.losses or () for span in _when(one, loss)]
+    lost = [lost for one in listened for lost in _lost(one)]
     analysed = [_analysed(one) for one in listened if one.losses is not None]
     unreadable = [to_ns(row.start_utc) for row in files if row.recording is None and row.start_utc is not None]
     found = gaps.find([one.recording for one in listened], unreadable)
@@ -93,6 +93,28 @@ def heard_in(listened: Iterable[Listened], labels: Iterable[str]) -> list[Heard]
         for call in one.detections
         if call.label in counted and (begin_utc := one.recording.utc(call.begin_s)) is not None
     ]
+
+
+def lost_on_all(channels: Sequence[Sequence[Loss]]) -> tuple[Loss, ...]:
+    """What was analysed on none of the channels: what one hydrophone heard was heard."""
+    first, *others = channels
+    if not others:
+        return tuple(first)
+    found: list[Loss] = []
+    for loss in first:
+        left = np.array([[loss.begin_sample, loss.end_sample]], np.int64)
+        for other in others:
+            own = np.array([(one.begin_sample, one.end_sample) for one in other], np.int64).reshape(-1, 2)
+            left = effort.subtract(left, effort.subtract(left, own))
+        found += [Loss(begin, end, loss.kind) for begin, end in left.tolist()]
+    return tuple(found)
+
+
+def _lost(one: Listened) -> list[tuple[GapKind, timeline.Span]]:
+    """When what was not analysed."""
+    if one.losses is None:
+        return [(GapKind.UNREADABLE, span) for span in timeline.spans(one.recording)]
+    return [(loss.kind, span) for loss in one.losses for span in _when(one, loss)]
 
 
 def _analysed(one: Listened) -> IntArray:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
 
+import numpy as np
 from dask.system import CPU_COUNT
 
 from whalescan.core import Gap, Recording, RecordingError, to_ns
+from whalescan.detector.spec import find_model
 from whalescan.sound import gaps, recordings, soundness, timeline
 from whalescan.sound.clocks import ClockOptions
 from whalescan.survey.engine import Task, score_chunk
 from whalescan.survey.inspection import inspect_all
-from whalescan.survey.job import Job, method
+from whalescan.survey.job import Job
 from whalescan.survey.plan import Chunk
+from whalescan.survey.words import no_clock
 from whalescan.tables.csvs import FileRow
 from whalescan.tables.files import csv_bytes, iso_utc
 from whalescan.tables.stored import Scored
@@ -46,17 +49,29 @@ class Looked:
     """A file and what speaks against it.
 
     Attributes:
-        name, path: as in `Recording`.
-        recording: None where its header cannot be read.
+        entry: the recording, or the row that says why it cannot be scored.
         goes_on_in: name of the recording in which its sound goes on; empty where in none.
         problems: each with its remedy.
     """
 
-    name: str
-    path: Path
-    recording: Recording | None
+    entry: Scored | FileRow
     goes_on_in: str
     problems: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """As in `Recording`."""
+        return self.entry.name if isinstance(self.entry, FileRow) else self.entry.recording.name
+
+    @property
+    def path(self) -> Path:
+        """As in `Recording`."""
+        return self.entry.path if isinstance(self.entry, FileRow) else self.entry.recording.path
+
+    @property
+    def recording(self) -> Recording | None:
+        """None where its header cannot be read."""
+        return self.entry.recording
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +82,15 @@ class Checkup:
         files: every file, in the order of names.
         gaps: gaps, overlaps and the pauses of duty cycles.
         n_looked_into: recordings whose sound was looked into.
-        times_real_time: how much faster than real time this machine scores; None where no minute of sound could be read.
+        to_score_s: seconds of sound that a run would score, all channels together.
+        times_real_time: how much faster than real time this machine scores; None where there was no sound to time it by.
         clock: what the user said of the clocks.
     """
 
     files: tuple[Looked, ...]
     gaps: tuple[Gap, ...]
     n_looked_into: int
+    to_score_s: float
     times_real_time: float | None
     clock: ClockOptions
 
@@ -92,22 +109,36 @@ def check(job: Job) -> Checkup:
     """Look at everything that a run would read.
 
     Raises:
-        UsageError, ModelError: as `run` does, before anything is started.
+        UsageError, ModelError: before anything is looked at.
     """
     clock = ClockOptions(job.tables.timezone, job.tables.time_format)
-    how = method(job)
+    task = _task(job)
     entries = inspect_all(recordings.find(job.inputs), clock, job.scores)
     readable = [entry.recording for entry in entries if entry.recording is not None]
+    scored = [entry for entry in entries if isinstance(entry, Scored)]
     followers = timeline.followers(readable)
-    looked = _looks([entry.recording for entry in entries if isinstance(entry, Scored)])
+    looked = _looks(scored)
     found = _doubles(readable)
     for name, problems in looked.items():
         found[name] += problems
-    files = tuple(_looked(entry, followers, found) for entry in entries)
-    broken = [entry for entry in entries if isinstance(entry, FileRow) and entry.recording is None]
-    missing = tuple(gaps.find(readable, (to_ns(row.start_utc) for row in broken if row.start_utc is not None)))
-    task = Task(how.model, how.grid, job.work.device, job.work.batch_size)
-    return Checkup(files, missing, len(looked), _measure(entries, task, job.work.workers or CPU_COUNT), clock)
+    unread = (entry.start_utc for entry in entries if isinstance(entry, FileRow) and entry.recording is None)
+    return Checkup(
+        files=tuple(_looked(entry, followers, found) for entry in entries),
+        gaps=tuple(gaps.find(readable, [to_ns(start_utc) for start_utc in unread if start_utc is not None])),
+        n_looked_into=len(looked),
+        to_score_s=sum(entry.recording.duration_s * len(entry.channels) for entry in scored),
+        times_real_time=_measure(scored, task, job.work.workers or CPU_COUNT),
+        clock=clock,
+    )
+
+
+def _task(job: Job) -> Task:
+    """What a run would score with. Any model will do: what it knows matters for calls, and none are looked for."""
+    from whalescan.detector.scoring import choose_device  # torch takes seconds to import
+
+    choose_device(job.work.device)
+    model = find_model(job.scores.model)
+    return Task(model, model.spec.grid(job.scores.hop_s), job.work.device, job.work.batch_size)
 
 
 def check_csv(checkup: Checkup) -> bytes:
@@ -116,10 +147,13 @@ def check_csv(checkup: Checkup) -> bytes:
 
 
 def _row(file: Looked) -> tuple[str, ...]:
-    one = file.recording
-    facts = ("",) * 7
+    return file.name, str(file.path), *_facts(file.entry), file.goes_on_in, "; ".join(file.problems)
+
+
+def _facts(entry: Scored | FileRow) -> tuple[str, ...]:
+    one = entry.recording
     if one is not None:
-        facts = (
+        return (
             iso_utc(one.start_utc),
             one.time_source,
             str(one.rate_hz),
@@ -128,26 +162,28 @@ def _row(file: Looked) -> tuple[str, ...]:
             f"{one.duration_s:.6f}",
             str(one.size_bytes),
         )
-    return file.name, str(file.path), *facts, file.goes_on_in, "; ".join(file.problems)
+    assert isinstance(entry, FileRow)
+    return (
+        iso_utc(entry.start_utc),
+        entry.time_source,
+        "",
+        "",
+        "",
+        "",
+        "" if entry.size_bytes is None else str(entry.size_bytes),
+    )
 
 
-def _looked(entry: Scored | FileRow, followers: Mapping[str, Recording], found: Mapping[str, list[str]]) -> Looked:
-    if isinstance(entry, FileRow):
-        return Looked(entry.name, entry.path, entry.recording, "", (entry.outcome.problem,))
+def _looked(entry: Scored | FileRow, followers: Mapping[str, Recording], found: Mapping[str, Sequence[str]]) -> Looked:
+    problems = [entry.outcome.problem] if isinstance(entry, FileRow) else []
     one = entry.recording
+    if one is None:
+        return Looked(entry, "", tuple(problems))
+    if one.problem:
+        problems.append(f"{one.problem}; copy it again from the recorder, or go on with what is there")
+    problems += [one.clock_problem, no_clock(one), *found.get(one.name, ())]
     follower = followers.get(one.name)
-    problems = [one.problem, one.clock_problem, _no_clock(one), *found.get(one.name, ())]
-    return Looked(one.name, one.path, one, follower.name if follower else "", tuple(filter(None, problems)))
-
-
-def _no_clock(recording: Recording) -> str:
-    if recording.start_utc is not None:
-        return ""
-    if recording.time_source == "name-without-zone":
-        return "its name states no time zone; give --timezone"
-    if recording.time_source == "clock-unset":
-        return "its clock was not set; rename it to when it began"
-    return "its name tells no time; give --time-format, or rename it"
+    return Looked(entry, follower.name if follower else "", tuple(filter(None, problems)))
 
 
 def _doubles(readable: Sequence[Recording]) -> defaultdict[str, list[str]]:
@@ -181,45 +217,44 @@ def _equal(group: Iterable[Recording]) -> list[list[Recording]]:
     return [same for same in by_digest.values() if len(same) > 1]
 
 
-def _looks(scored: Sequence[Recording]) -> dict[str, list[str]]:
+def _looks(scored: Sequence[Scored]) -> dict[str, list[str]]:
     """What short looks into the sound complain of, for recordings spread evenly over all."""
     step = max(1, -(-len(scored) // LOOKED_INTO))
     with ThreadPoolExecutor(CPU_COUNT) as pool:
         return dict(pool.map(_look, scored[::step]))
 
 
-def _look(recording: Recording) -> tuple[str, list[str]]:
+def _look(entry: Scored) -> tuple[str, list[str]]:
+    recording = entry.recording
     try:
-        return recording.name, soundness.complaints(soundness.look(recording))
+        return recording.name, soundness.complaints(soundness.look(recording), entry.channels)
     except RecordingError as error:
         return recording.name, [str(error)]
 
 
-def _measure(entries: Iterable[Scored | FileRow], task: Task, n_workers: int) -> float | None:
-    """How much faster than real time a minute is scored, on as many workers as a run would have."""
-    entry = max((one for one in entries if isinstance(one, Scored)), key=lambda one: one.recording.duration_s, default=None)
-    if entry is None:
+def _measure(scored: Sequence[Scored], task: Task, n_workers: int) -> float | None:
+    """How much faster than real time a minute is scored, on as many workers as a run would have.
+
+    None where that minute cannot be read or is silent: silence is not scored, and would take no time.
+    """
+    if not scored:
         return None
-    chunk = _minute(entry, task)
-    score_chunk(chunk, task)  # loads the model
-    with ThreadPoolExecutor(n_workers) as pool:
-        begin_s = time.perf_counter()
-        done = list(pool.map(lambda _: score_chunk(chunk, task), range(n_workers)))
-        elapsed_s = time.perf_counter() - begin_s
-    return len(done) * chunk.n_windows * task.grid.hop_samples / task.grid.rate_hz / elapsed_s
+    chunk = _minute(max(scored, key=lambda entry: entry.recording.duration_s), task)
+    try:
+        if np.isnan(score_chunk(chunk, task).windows.scores).all():  # this one loads the model, too
+            return None
+        with ThreadPoolExecutor(n_workers) as pool:
+            begin_s = time.perf_counter()
+            n_done = len(list(pool.map(lambda _: score_chunk(chunk, task), range(n_workers))))
+            elapsed_s = time.perf_counter() - begin_s
+    except RecordingError:
+        return None  # it was there a moment ago
+    return n_done * task.grid.seconds(chunk.n_windows * task.grid.hop_samples) / elapsed_s
 
 
 def _minute(entry: Scored, task: Task) -> Chunk:
+    """The middle of a recording: its beginning may be the silence, or the handling, before it was in the water."""
     n_all = task.grid.n_windows(entry.recording.n_samples(task.grid.rate_hz))
     n_windows = min(n_all, _MINUTE_S * task.grid.rate_hz // task.grid.hop_samples)
-    return Chunk(entry.recording, entry.channels[0], 0, n_windows, n_windows == n_all)
-
-
-def name_examples(checkup: Checkup, n: int = 3) -> Iterator[tuple[str, str]]:
-    """The first few names and the times they became."""
-    for recording in checkup.recordings[:n]:
-        shown = iso_utc(recording.start_utc)
-        local = (
-            f"{recording.start_local:%Y-%m-%d %H:%M:%S} by its name, zone unknown" if recording.start_local else "no time"
-        )
-        yield recording.path.name, shown or local
+    first = (n_all - n_windows) // 2
+    return Chunk(entry.recording, entry.channels[0], first, n_windows, first + n_windows == n_all)

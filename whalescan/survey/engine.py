@@ -116,8 +116,9 @@ def _said_of_unheard(beside: Sequence[tuple[int, int]], grid: WindowGrid) -> Ite
     """The same for every chunk of a recording, so that it is said once."""
     if beside:
         lost_s = grid.seconds(sum(end - begin for begin, end in beside))
-        half_s = grid.seconds(grid.window_samples / 2)
-        yield f"{lost_s:.1f} s beside jumps of the clock lie in no window; choose a hop of {half_s:g} s or less"
+        half_s, hop_s = grid.seconds(grid.window_samples / 2), grid.seconds(grid.hop_samples)
+        why = f"choose a hop of {half_s:g} s or less" if hop_s > half_s else f"they are in pieces of less than {half_s:g} s"
+        yield f"{lost_s:.1f} s beside jumps of the clock lie in no window; {why}"
 
 
 def _losses(sound: reading.Sound, chunk: Chunk, grid: WindowGrid, beside: Sequence[tuple[int, int]]) -> tuple[Loss, ...]:

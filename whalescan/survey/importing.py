@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from whalescan.calls.detections import DetectionRule
-from whalescan.calls.judgements import Judgement, same_box, settle
+from whalescan.calls.judgements import UNREVIEWED, Judgement, same_box
+from whalescan.calls.settling import Settled, in_turn, settle
 from whalescan.core import Detection, UsageError
 from whalescan.survey import provenance
 from whalescan.survey.outputs import FILES, Survey
@@ -17,10 +19,34 @@ from whalescan.survey.run import detect
 from whalescan.tables import judgementfile, manifest
 from whalescan.tables.csvs import FileRow, listed_files
 from whalescan.tables.held import Held
-from whalescan.tables.reviewed import ReviewedTable, compare, lowest_score, read_table
+from whalescan.tables.manifest import Manifest
+from whalescan.tables.missing import thresholds_that_matter
+from whalescan.tables.returned import ReviewedTable, read_table
+from whalescan.tables.reviewed import Compared, compare
 from whalescan.tables.scorefile import read_recording, score_path
 from whalescan.tables.selections import find_tables
 from whalescan.tables.stored import Scored, call_all
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What was new in tables, in calls.
+
+    Attributes:
+        n_yes, n_no, n_maybe: calls that were given this verdict by ``Review``, and did not have it before.
+        n_deleted: calls whose rows were deleted; they count as ``no``.
+        n_added: calls that only people saw.
+        n_moved: calls whose boxes people drew anew.
+        n_taken_back: calls whose rows are there again, unreviewed, after they had been deleted.
+    """
+
+    n_yes: int = 0
+    n_no: int = 0
+    n_maybe: int = 0
+    n_deleted: int = 0
+    n_added: int = 0
+    n_moved: int = 0
+    n_taken_back: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +55,14 @@ class Imported:
 
     Attributes:
         tables: how many were read.
-        n_yes, n_no, n_maybe: calls that were given this verdict by ``Review``, and did not have it before.
-        n_deleted: calls whose rows were deleted; they count as ``no``.
-        n_added: calls that only people saw.
-        n_moved: calls whose boxes people drew anew.
-        n_taken_back: calls whose rows are there again, unreviewed, after they had been deleted.
+        counts: what was new in them.
         problems: rows that could not be taken, and contradictions, each with the place and the remedy.
         notes: what was left as it was although a table might be read otherwise.
         survey: what the run found, with all that was judged.
     """
 
     tables: int
-    n_yes: int
-    n_no: int
-    n_maybe: int
-    n_deleted: int
-    n_added: int
-    n_moved: int
-    n_taken_back: int
+    counts: Counts
     problems: tuple[str, ...]
     notes: tuple[str, ...]
     survey: Survey
@@ -61,7 +77,9 @@ def import_review(output: Path, tables: Sequence[Path], reviewer: str = "") -> I
     """Take back Raven tables that people reviewed, and write every table anew.
 
     All tables are read before anything is stored, and what they say is stored at once or not at all. What was said before
-    stays on record. The same tables, imported again, add nothing.
+    stays on record. The same tables, imported again, add nothing. Tables of the folder that are as they were written, or
+    were imported before, are not read: what was said since then holds. Of tables that were set aside one after the other,
+    the last to say anything of a call counts.
 
     Args:
         output: folder of a finished run.
@@ -74,19 +92,23 @@ def import_review(output: Path, tables: Sequence[Path], reviewer: str = "") -> I
         OutputError: when the judgements or the tables cannot be written.
     """
     kept = provenance.read(output)
-    read = [read_table(path) for path in _once(table for given in tables for table in find_tables(given))]
-    if not read:
+    known = manifest.read(output)
+    found = _once(table for given in tables for table in find_tables(given))
+    if not found:
         raise UsageError("there are no Raven tables to import; give the tables that were reviewed, or a folder of them")
-    held = _held(output, kept, read)
-    compared = [compare(table, held) for table in read]
-    settled = settle((claim for one in compared for claim in one.claims), held.judged)
+    news = [table for table in found if not known.is_taken(output, table)]
+    digests = [manifest.digest_of(table) for table in news]  # before they are read: what is saved meanwhile is news again
+    read = [[read_table(path) for path in turn] for turn in manifest.in_turn(news)]
+    judged = judgementfile.read(output)
+    compared, settled = _settled(read, _held(output, kept, known, judged, read)) if read else ([], Settled((), ()))
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     new = [replace(judgement, judged_utc=now, reviewer=reviewer) for judgement in settled.new]
     judgementfile.append(output, new)
+    manifest.note_imported(output, digests)
     survey = detect(output)
     problems = (*(problem for one in compared for problem in one.problems), *settled.conflicts)
-    notes = tuple(note for one in compared for note in one.notes)
-    return Imported(len(read), *_counts(new, held.judged), problems, notes, survey)
+    notes = (*_known_already(tables, news), *(note for one in compared for note in one.notes))
+    return Imported(len(news), _counts(new, judged), problems, notes, survey)
 
 
 def _once(paths: Iterable[Path]) -> list[Path]:
@@ -94,33 +116,55 @@ def _once(paths: Iterable[Path]) -> list[Path]:
     return list({path.absolute(): path for path in paths}.values())
 
 
-def _counts(new: Iterable[Judgement], before: Mapping[str, Judgement]) -> tuple[int, int, int, int, int, int, int]:
-    """Yes, no, maybe, deleted, added, moved, taken back."""
-    counted = dict.fromkeys(("yes", "no", "maybe", "deleted", "added", "moved", "unreviewed"), 0)
+def _known_already(given: Iterable[Path], news: Sequence[Path]) -> list[str]:
+    """A note of the tables that were named, not found in a folder, and that hold nothing new."""
+    new = {path.absolute() for path in news}
+    old = [path for path in _once(given) if not path.is_dir() and path.absolute() not in new]
+    if not old:
+        return []
+    others = (
+        f" and {len(old) - 1} more are as they were written, or were" if len(old) > 1 else " is as it was written, or was"
+    )
+    return [
+        f"{old[0]}{others} imported before; nothing was taken there. To take a table once more, copy it to another folder"
+    ]
+
+
+def _settled(read: Sequence[Sequence[ReviewedTable]], held: Held) -> tuple[list[Compared], Settled]:
+    """What each table says, and what they say together."""
+    turns = [[compare(table, held) for table in turn] for turn in read]
+    claims = (claim for turn in turns for claim in in_turn([one.claims for one in turn], held.judged))
+    return [one for turn in turns for one in turn], settle(claims, held.judged)
+
+
+def _counts(new: Iterable[Judgement], before: Mapping[str, Judgement]) -> Counts:
+    """What was new; a call may be moved and judged at once."""
+    counted: Counter[str] = Counter()
     for judgement in new:
         old = before.get(judgement.detection_id)
         if judgement.origin == "deleted":
-            counted["deleted"] += 1
+            counted["n_deleted"] += 1
             continue
         if old is None and judgement.origin == "added":
-            counted["added"] += 1
+            counted["n_added"] += 1
             continue
         if judgement.origin in ("added", "moved") and (old is None or not same_box(judgement, old)):
-            counted["moved"] += 1
-        if judgement.verdict != (old.verdict if old else "unreviewed"):
-            counted[judgement.verdict] += 1
-    yes, no, maybe, deleted, added, moved, taken_back = counted.values()
-    return yes, no, maybe, deleted, added, moved, taken_back
+            counted["n_moved"] += 1
+        if judgement.verdict != (old.verdict if old else UNREVIEWED):
+            counted["n_taken_back" if judgement.verdict == UNREVIEWED else f"n_{judgement.verdict}"] += 1
+    return Counts(**counted)
 
 
-def _held(output: Path, kept: Kept, tables: Sequence[ReviewedTable]) -> Held:
-    """What the folder holds, down to the lowest score in the tables."""
+def _held(
+    output: Path, kept: Kept, known: Manifest, judged: Mapping[str, Judgement], read: Iterable[Iterable[ReviewedTable]]
+) -> Held:
+    """What the folder holds, as far as some tables may have shown it."""
     files = listed_files(output / FILES)
-    thresholds = manifest.read(output).thresholds or (kept.rule.threshold,)
-    lowest = min(*thresholds, lowest_score(tables) or 1.0, 1.0)
+    thresholds = known.thresholds or (kept.rule.threshold,)
+    matter = thresholds_that_matter([table.scores for turn in read for table in turn], thresholds, judged)
     entries = _entries(output, kept, files)
-    calls = {t: known_calls(output, entries, replace(kept.rule, threshold=t)) for t in sorted({*thresholds, lowest})}
-    return Held(files, thresholds, calls, judgementfile.read(output), kept.classes[0])
+    calls = {t: known_calls(output, entries, replace(kept.rule, threshold=t)) for t in sorted(matter)}
+    return Held(files, thresholds, calls, judged, kept.classes[0], known.recordings)
 
 
 def _entries(output: Path, kept: Kept, files: Iterable[FileRow]) -> list[Scored]:

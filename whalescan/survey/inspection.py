@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from whalescan.config import ScoreOptions
-from whalescan.core import Outcome, RecordingError, Status
+from whalescan.core import Outcome, Recording, RecordingError, Status
 from whalescan.sound import recordings
 from whalescan.sound.clocks import ClockOptions
 from whalescan.sound.recordings import Found
@@ -26,8 +27,11 @@ def inspect_all(found: Sequence[Found], clock: ClockOptions, options: ScoreOptio
         return list(pool.map(lambda one: _inspect(one, clock, options), found))
 
 
-def kept_entries(output: Path, options: ScoreOptions) -> list[Scored | FileRow]:
+def kept_entries(output: Path, options: ScoreOptions, clock: ClockOptions) -> list[Scored | FileRow]:
     """The recordings of a finished run: those whose scores are there, and the rows of the others.
+
+    Of what could not be scored, such as a recording without the channel that was asked for, the header is read again where
+    it is still there: a table does not hold all of it.
 
     Raises:
         TableError: when the folder holds no finished run, or its scores cannot be read.
@@ -37,10 +41,17 @@ def kept_entries(output: Path, options: ScoreOptions) -> list[Scored | FileRow]:
         channels = options.channels(row.recording.channels) if row.recording else ()
         stored = score_path(output / "scores", row.name, channels[0]) if channels else None
         if stored is None or (row.outcome.status is Status.FAILED and not stored.exists()):
-            entries.append(row)
+            entries.append(row if row.recording is None else replace(row, recording=_again(row.recording, clock)))
         else:
             entries.append(Scored(read_recording(stored), channels))
     return entries
+
+
+def _again(recording: Recording, clock: ClockOptions) -> Recording:
+    try:
+        return recordings.inspect(Found(recording.name, recording.path, recording.relative), clock)
+    except RecordingError:
+        return recording
 
 
 def _inspect(found: Found, clock: ClockOptions, options: ScoreOptions) -> Scored | FileRow:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from whalescan.calls import judgements
 from whalescan.calls.detections import DetectionRule
-from whalescan.core import Detection, Outcome, Status
+from whalescan.core import Detection, Loss, Outcome, Status
 from whalescan.sound import timeline
 from whalescan.sound.clocks import parse_zone
-from whalescan.survey.accounts import Accounts, Listened, account, heard_in, in_bins
+from whalescan.survey.accounts import Accounts, Listened, account, heard_in, in_bins, lost_on_all
 from whalescan.survey.views import Views
 from whalescan.tables import bins as bin_tables
 from whalescan.tables import csvs, judgementfile, raven
@@ -93,8 +93,9 @@ def _listen(output: Path, scored: Sequence[Scored], rule: DetectionRule) -> Iter
     for called in call_all(output / "scores", scored, rule):
         name = called.recording.name
         calls = judgements.apply(called.calls, judged.get(name, {}), rule.separation_s)
-        worst = max(called.scores, key=lambda one: one.lost_samples)
-        yield name, Listened(called.recording, calls, worst.losses, worst.grid.rate_hz), _outcome(called.scores, calls)
+        losses = lost_on_all([one.losses for one in called.scores])
+        rate_hz = called.scores[0].grid.rate_hz
+        yield name, Listened(called.recording, calls, losses, rate_hz), _outcome(called.scores, losses, calls)
 
 
 def _write_raven(output: Path, placed: Sequence[Placed], files: Sequence[FileRow], views: Views) -> None:
@@ -140,18 +141,13 @@ def _write_bins(output: Path, accounts: Accounts, listened: Sequence[Listened], 
     write_whole(output / LOCAL_DAILY, bin_tables.local_bins_csv(daily, zone))
 
 
-def _outcome(scores: Sequence[ScoreFile], detections: Sequence[Detection]) -> Outcome:
+def _outcome(scores: Sequence[ScoreFile], losses: Sequence[Loss], detections: Sequence[Detection]) -> Outcome:
     """Done only where every channel was analysed to its end, failed only where none was at all."""
-    recording = scores[0].recording
-    analysed = [_analysed_frames(one) for one in scores]
+    recording, rate_hz = scores[0].recording, scores[0].grid.rate_hz
+    lost = (timeline.frames(recording, loss, rate_hz) for loss in losses)
+    n_analysed = recording.n_frames - sum(end - begin for begin, end in lost)
     named = [one.problem if len(scores) == 1 else f"channel {one.channel}: {one.problem}" for one in scores if one.problem]
-    status = Status.FAILED if not any(analysed) else Status.PARTIAL if named else Status.DONE
+    status = Status.FAILED if n_analysed <= 0 else Status.PARTIAL if named else Status.DONE
     n_detections = sum(call.review != "no" for call in detections)
     problem = "; ".join(filter(None, [*named[:1], recording.clock_problem]))
-    return Outcome(status, min(analysed) / recording.rate_hz, n_detections, problem)
-
-
-def _analysed_frames(scores: ScoreFile) -> int:
-    """Samples of the recording's own that were not lost."""
-    lost = (timeline.frames(scores.recording, loss, scores.grid.rate_hz) for loss in scores.losses)
-    return scores.recording.n_frames - sum(end - begin for begin, end in lost)
+    return Outcome(status, n_analysed / recording.rate_hz, n_detections, problem)

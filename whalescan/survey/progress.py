@@ -27,7 +27,7 @@ class Progress:
 
     def add(self, sound_s: float) -> None:
         """Count sound that has been scored."""
-        self._bar.update(sound_s / 3600)
+        self._bar.update(min(sound_s / 3600, self._total_h - self._bar.n))  # sums of parts may pass the whole by a hair
         elapsed_s = self._bar.format_dict["elapsed"]
         if elapsed_s > 0:
             self._bar.set_postfix_str(f"{self._bar.n * 3600 / elapsed_s:.0f} x real time", refresh=False)

@@ -70,7 +70,7 @@ def detect(output: Path, threshold: float | None = None, options: TableOptions |
     views = Views(rule, kept.detector, kept.classes, kept.rate_hz, kept.band_hz, asked)
     views.check()
     check_reports(asked, views)
-    survey = write_tables(output, kept_entries(output, kept.scores), views)
+    survey = write_tables(output, kept_entries(output, kept.scores, ClockOptions(asked.timezone, asked.time_format)), views)
     provenance.update(output, views, survey)
     write_reports(output, survey, views)
     return survey

@@ -14,15 +14,15 @@ from whalescan.core import Detection, FloatArray, IntArray, WindowGrid, plain_te
 from whalescan.sound.windows import hearing
 from whalescan.tables.scorefile import ScoreFile
 
-_CONTEXT_S = 8
+CONTEXT_S = 8
 """How far calls are sought beyond a border, so that what is named beside it does not depend on what lies further."""
 
 
 def find_calls(
     scores: ScoreFile,
     rule: DetectionRule,
-    before: ScoreFile | None = None,
-    after: ScoreFile | None = None,
+    before: Sequence[ScoreFile] = (),
+    after: Sequence[ScoreFile] = (),
     already: Sequence[Detection] = (),
 ) -> Iterator[Detection]:
     """The calls that begin in one channel of a recording, as detections with a name and an id.
@@ -30,8 +30,8 @@ def find_calls(
     Args:
         scores: the channel's scores.
         rule: what makes calls of them.
-        before: scores of the recording whose sound goes on in this one, where there is one.
-        after: scores of the recording in which the sound goes on, where there is one.
+        before: scores of the recordings whose sound goes on in this one, in the order of time; `CONTEXT_S` of them count.
+        after: scores of the recordings in which the sound goes on, likewise.
         already: what `carried_on` gives of the recordings before; a call that crosses the border is not found again.
     """
     recording, grid = scores.recording, scores.grid
@@ -65,7 +65,7 @@ def carried_on(already: Sequence[Detection], found: Sequence[Detection], scores:
     return [
         replace(call, begin_s=call.begin_s - length_s, end_s=call.end_s - length_s)
         for call in (*already, *found)
-        if call.end_s > length_s - _CONTEXT_S
+        if call.end_s > length_s - CONTEXT_S
     ]
 
 
@@ -112,23 +112,32 @@ class _Axis:
         return slice(int(first), int(last))
 
 
-def _stretches(scores: ScoreFile, before: ScoreFile | None, after: ScoreFile | None) -> Iterator[_Stretch]:
+def _stretches(scores: ScoreFile, before: Sequence[ScoreFile], after: Sequence[ScoreFile]) -> Iterator[_Stretch]:
     """A recording, cut where its clock jumps, with the windows beside it where the sound goes on."""
-    own, n_samples, grid = _Axis.of(scores), _n_samples(scores), scores.grid
+    own, n_samples = _Axis.of(scores), _n_samples(scores)
     for begin, end in itertools.pairwise([0, *own.own_jumps(), n_samples]):
         parts, reach = [(own, own.part(begin, end))], [begin, end]
-        if before is not None and begin == 0:
-            n_before = _n_samples(before)
-            earlier = _Axis.of(before, -n_before)
-            first = max([0, n_before - _CONTEXT_S * grid.rate_hz, *earlier.own_jumps()])
-            parts.insert(0, (earlier, earlier.part(first, n_before)))
-            reach[0] = first - n_before
-        if after is not None and end == n_samples:
-            later = _Axis.of(after, n_samples)
-            last = min([_n_samples(after), _CONTEXT_S * grid.rate_hz, *later.own_jumps()])
-            parts.append((later, later.part(0, last)))
-            reach[1] = n_samples + last
-        yield _joined(parts, grid, reach[0], reach[1])
+        if begin == 0:
+            for earlier in reversed(before):
+                axis, n_earlier = _Axis.of(earlier, reach[0] - _n_samples(earlier)), _n_samples(earlier)
+                first = max([0, n_earlier - (_context(scores) + reach[0]), *axis.own_jumps()])
+                parts.insert(0, (axis, axis.part(first, n_earlier)))
+                reach[0] += first - n_earlier
+                if first > 0:
+                    break
+        if end == n_samples:
+            for later in after:
+                axis = _Axis.of(later, reach[1])
+                last = min([_n_samples(later), _context(scores) + n_samples - reach[1], *axis.own_jumps()])
+                parts.append((axis, axis.part(0, last)))
+                reach[1] += last
+                if last < _n_samples(later):
+                    break
+        yield _joined(parts, scores.grid, reach[0], reach[1])
+
+
+def _context(scores: ScoreFile) -> int:
+    return CONTEXT_S * scores.grid.rate_hz
 
 
 def _joined(parts: Sequence[tuple[_Axis, slice]], grid: WindowGrid, begin: int, end: int) -> _Stretch:

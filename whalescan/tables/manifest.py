@@ -1,6 +1,7 @@
 """The Raven tables that were written, so that what an analyst changed in one is known, and never overwritten.
 
-``OUT/.tables.json`` holds the hash of each table as it was written last, and every threshold at which tables were written.
+``OUT/.tables.json`` holds the hash of each table as it was written last, every threshold at which tables were written, which
+recordings came when, and the hashes of the tables that `import-review` has taken.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from whalescan.core import TableError
@@ -17,19 +20,38 @@ from whalescan.tables.selections import is_reviewed
 
 FILE = ".tables.json"
 _SUFFIX = ".selections.txt"
+_OURS = f".whalescan{_SUFFIX}"
+_ASIDE = re.compile(rf"(?P<table>.+)\.reviewed-(?P<number>[0-9]+){re.escape(_SUFFIX)}")
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What was written to a folder.
+    """What was written to a folder, and taken back.
 
     Attributes:
         thresholds: every one at which tables were written, the oldest first, each once.
         tables: hash of each table as it was written, by its path below the folder, with ``/``.
+        writes: how many times the tables were written.
+        recordings: of each recording that has a table, the number of the write, from 0, at which it first had one.
+        imported: hash of each table that was imported, with how many times tables had been written by then.
     """
 
     thresholds: tuple[float, ...] = ()
-    tables: dict[str, str] = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)
+    writes: int = 0
+    recordings: Mapping[str, int] = field(default_factory=dict)
+    imported: Mapping[str, int] = field(default_factory=dict)
+
+    def is_taken(self, output: Path, table: Path) -> bool:
+        """Whether a table holds nothing that is not known: one of the folder, as it was written, or imported already.
+
+        A table in its place that is not as it was written is always news, also where one like it was imported long ago.
+        """
+        inside, folder = table.resolve(), output.resolve()
+        if not inside.is_relative_to(folder):
+            return False
+        name, digest = inside.relative_to(folder).as_posix(), digest_of(inside)
+        return self.tables[name] == digest if name in self.tables else digest in self.imported
 
 
 def read(output: Path) -> Manifest:
@@ -40,12 +62,53 @@ def read(output: Path) -> Manifest:
     """
     path = output / FILE
     try:
-        document = json.loads(path.read_bytes())
-        return Manifest(tuple(document["thresholds"]), dict(document["tables"]))
+        document = dict(json.loads(path.read_bytes()))
+        return Manifest(
+            tuple(float(threshold) for threshold in document["thresholds"]),
+            {str(name): str(digest) for name, digest in dict(document["tables"]).items()},
+            int(document.get("writes", 0)),
+            {str(name): int(write) for name, write in dict(document.get("recordings", {})).items()},
+            {str(digest): int(write) for digest, write in dict(document.get("imported", {})).items()},
+        )
     except FileNotFoundError:
         return Manifest()
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TableError(f"{path}: damaged ({error}); delete it: tables that differ will be set aside, not lost") from error
+        raise TableError(
+            f"{path}: damaged ({error}); put a copy of it back, or copy the tables that were changed, and delete it"
+        ) from error
+
+
+def digest_of(table: Path) -> str:
+    """The hash of a table.
+
+    Raises:
+        TableError: when it cannot be read.
+    """
+    try:
+        return _digest(table.read_bytes())
+    except OSError as error:
+        raise TableError(f"{table}: cannot be read as a table ({error})") from error
+
+
+def note_imported(output: Path, digests: Iterable[str]) -> None:
+    """Note that tables with these hashes were imported.
+
+    Raises:
+        TableError: when the file is damaged.
+        OutputError: when it cannot be written.
+    """
+    known = read(output)
+    _write(output, replace(known, imported={**known.imported, **dict.fromkeys(digests, known.writes)}))
+
+
+def in_turn(tables: Iterable[Path]) -> list[list[Path]]:
+    """Tables with those that took one another's place together: the ones that were set aside first, the oldest first."""
+    turns: dict[Path, list[tuple[float, Path]]] = {}
+    for path in tables:
+        aside = _ASIDE.fullmatch(path.name)
+        last = path.absolute().with_name(f"{aside['table']}{_SUFFIX}") if aside else path.absolute()
+        turns.setdefault(last, []).append((int(aside["number"]) if aside else float("inf"), path))
+    return [[path for _, path in sorted(turn)] for turn in turns.values()]
 
 
 class Tables:
@@ -54,8 +117,8 @@ class Tables:
     def __init__(self, output: Path) -> None:
         self._output = output
         self._old = read(output)
-        self._is_old_version = not (output / FILE).exists()
         self._new: dict[str, str] = {}
+        self._not_imported: set[str] = set()
 
     def write(self, path: Path, content: bytes) -> None:
         """Write a table, unless it is there already."""
@@ -68,25 +131,37 @@ class Tables:
 
     def finish(self, threshold: float, *folders: Path) -> None:
         """Remove the tables in some folders that were not written this time, and note what was."""
+        recordings: dict[str, int] = {}
         for folder in folders:
-            for path in folder.rglob(f"*.whalescan{_SUFFIX}"):
+            for path in folder.rglob(f"*{_OURS}"):
                 if self._name(path) not in self._new:
                     self._set_aside_if_changed(path)
                     path.unlink(missing_ok=True)
-        thresholds = list(dict.fromkeys((*self._old.thresholds, threshold)))
-        document = {"thresholds": thresholds, "tables": dict(sorted(self._new.items()))}
-        write_whole(self._output / FILE, (json.dumps(document, indent=1) + "\n").encode())
+                else:
+                    name = path.relative_to(folder).as_posix().removesuffix(_OURS)
+                    recordings[name] = self._old.recordings.get(name, self._old.writes)
+        thresholds = tuple(dict.fromkeys((*self._old.thresholds, threshold)))
+        imported = {digest: write for digest, write in self._old.imported.items() if digest not in self._not_imported}
+        new = Manifest(thresholds, self._new, self._old.writes + 1, recordings, imported)
+        _write(self._output, new)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._output).as_posix()
 
     def _set_aside_if_changed(self, path: Path) -> None:
-        known = self._old.tables.get(self._name(path))
-        changed = is_reviewed(path) if self._is_old_version else known != _digest(path.read_bytes())
-        if changed:
+        digest = _digest(path.read_bytes())
+        is_old_version = not self._old.tables
+        if is_reviewed(path) if is_old_version else self._old.tables.get(self._name(path)) != digest:
             numbers = itertools.count(1)
             names = (path.with_name(f"{path.name.removesuffix(_SUFFIX)}.reviewed-{n}{_SUFFIX}") for n in numbers)
             path.rename(next(aside for aside in names if not aside.exists()))
+            if self._old.imported.get(digest) != self._old.writes:
+                self._not_imported.add(digest)  # not as it is now, though one like it may have been before
+
+
+def _write(output: Path, manifest: Manifest) -> None:
+    document = {name: dict(sorted(v.items())) if isinstance(v, dict) else v for name, v in asdict(manifest).items()}
+    write_whole(output / FILE, (json.dumps(document, indent=1) + "\n").encode())
 
 
 def _digest(content: bytes) -> str:

@@ -50,16 +50,18 @@ def axis_of(rows: Sequence[Anchored], likely: Axis) -> Axis:
     """The axis on which most boxes are where they were, or at least in their recordings; ``likely`` where two fit."""
 
     def fit(axis: Axis) -> tuple[int, int]:
-        unmoved, inside = 0, 0
-        for one in rows:
-            begin_s = axis.begin_s(one.row, one.file)
-            assert begin_s is not None
-            unmoved += any(abs(begin_s - known_s) <= _SAME_S for known_s in one.begins_s)
-            inside += -_SAME_S <= begin_s <= duration_s(one.file)
-        return unmoved, inside
+        begins = ((one, axis.begin_s(one.row, one.file)) for one in rows)
+        inside = sum(begin_s is not None and -_SAME_S <= begin_s <= duration_s(one.file) for one, begin_s in begins)
+        return n_unmoved(rows, axis), inside
 
     best = max((likely, Axis.SEQUENCE, Axis.RECORDING), key=fit)
     return best if 2 * fit(best)[1] >= len(rows) else Axis.FOREIGN
+
+
+def n_unmoved(rows: Sequence[Anchored], axis: Axis) -> int:
+    """How many boxes are, on an axis, where they were."""
+    begins = ((one, axis.begin_s(one.row, one.file)) for one in rows)
+    return sum(begin_s is not None and _is_at(begin_s, one.begins_s) for one, begin_s in begins)
 
 
 def duration_s(file: FileRow) -> float:
@@ -131,9 +133,11 @@ def _is_at(begin_s: float, known_s: Sequence[float]) -> bool:
     return any(abs(begin_s - known) <= _SAME_S for known in known_s)
 
 
-def in_sequence(begin_s: float, files: Sequence[FileRow]) -> FileRow | None:
-    """The recording in which a time from the first of all recordings lies."""
-    for file in reversed(files):
-        if file.recording and file.sequence_offset_s <= begin_s < file.sequence_offset_s + file.recording.duration_s:
-            return file
-    return None
+def impossible(row: Annotation, drawn: Edges, file: FileRow) -> str:
+    """What is wrong with a box that nobody can have drawn; empty where nothing is."""
+    begin_s, end_s, low_hz, high_hz = drawn
+    if file.recording is not None and not 1 <= row.channel <= file.recording.channels:
+        return f"is on channel {row.channel}, of {file.recording.channels}; mend its Channel"
+    if not (begin_s < end_s and 0 <= low_hz < high_hz < math.inf):
+        return f"has edges of {low_hz:g} and {high_hz:g} Hz; mend its frequencies"
+    return ""

@@ -1,26 +1,21 @@
-"""What an analyst did to a Raven table of ours: the table as it came back, against the calls that it showed."""
+"""What an analyst did to a Raven table of ours: its rows, as they came back, against the calls that they showed."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-
-import numpy as np
 
 from whalescan.calls.judgements import SAME_S, UNREVIEWED, Boxed, Judgement, added_id, same_box
 from whalescan.core import Annotation, Detection, TableError, plain_text
 from whalescan.tables.csvs import FileRow
 from whalescan.tables.held import Held
-from whalescan.tables.ravenaxis import Anchored, Axis, Edges, axis_of, edges, in_sequence, locate, snapped
-from whalescan.tables.selections import by_sound, by_table_name, columns, read_selections
+from whalescan.tables.missing import Seen, missed
+from whalescan.tables.ravenaxis import Anchored, Axis, axis_of, edges, impossible, locate, n_unmoved, snapped
+from whalescan.tables.returned import BLANK, ReviewedTable
 
-_DEPLOYMENT = "deployment.whalescan.sound."
 _SAID = {"yes": "yes", "y": "yes", "no": "no", "n": "no", "maybe": "maybe", "?": "maybe"}
-_BLANK = frozenset({"", "na", "nan", "none"})
-"""What programs write for a blank cell, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +23,7 @@ class Compared:
     """What a table says.
 
     Attributes:
-        claims: of each call that the table shows, for `judgements.settle`.
+        claims: of each call that the table shows, for `settling.settle`.
         problems: rows that could not be taken, each with the table, the place and the remedy.
         notes: what was left as it was although the table might be read otherwise.
     """
@@ -36,36 +31,6 @@ class Compared:
     claims: tuple[Judgement, ...]
     problems: tuple[str, ...]
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewedTable:
-    """A table as it came back; ``rows`` with ids that are blank where nobody knows the call."""
-
-    path: Path
-    rows: tuple[Annotation, ...]
-
-
-def read_table(path: Path) -> ReviewedTable:
-    """Read a table that may hold reviews.
-
-    Raises:
-        TableError: when it is no Raven table, or has no column for the ids by which calls are known.
-    """
-    rows = read_selections(path)
-    if "detection id" not in columns(path):
-        raise TableError(
-            f"{path}: has no column Detection ID, by which calls are known; save the table with all its columns"
-        )
-    return ReviewedTable(
-        path, tuple(replace(row, detection_id="") if row.detection_id.casefold() in _BLANK else row for row in rows)
-    )
-
-
-def lowest_score(tables: Iterable[ReviewedTable]) -> float | None:
-    """Of a row that names a call, half of the last decimal below what it says; None where no row says any."""
-    scores = (row.score - 5e-5 for table in tables for row in table.rows if row.detection_id and row.score is not None)
-    return min((score for score in scores if 0 < score <= 1), default=None)
 
 
 def compare(table: ReviewedTable, held: Held) -> Compared:
@@ -82,7 +47,22 @@ def compare(table: ReviewedTable, held: Held) -> Compared:
             f"{table.path}: {len(strangers)} of its calls are not of this folder, the first is {strangers[0]}; import the "
             "table into the folder whose `run` wrote it. Nothing was taken"
         )
-    return _Comparison(table, held).compared()
+    return _Comparison(table, _as_written(table, held) if table.is_of_deployment else held).compared()
+
+
+def _as_written(table: ReviewedTable, held: Held) -> Held:
+    """The folder with its recordings in the sequence along which a table of all of them counts, as far as rows tell."""
+    calls = [(row, boxes[0].recording, _begins(boxes)) for row in table.rows if (boxes := held.boxes(row.detection_id))]
+
+    def fit(one: Held) -> int:
+        known = [Anchored(row, one.by_name[name], begins) for row, name, begins in calls if name in one.by_name]
+        return n_unmoved(known, Axis.SEQUENCE)
+
+    if fit(held) == len(calls):
+        return held
+    last = max((held.since.get(name, 0) for _, name, _ in calls), default=0)
+    earlier = (held.as_of(write) for write in sorted({0, *held.since.values()}, reverse=True)[1:] if write >= last)
+    return max((held, *earlier), key=fit)
 
 
 class _Comparison:
@@ -92,16 +72,16 @@ class _Comparison:
         self.path, self.held = table.path, held
         self.claims: list[Judgement] = []
         self.problems: list[str] = []
-        self.notes: list[str] = []
         self.present: set[str] = set()
+        self.first: dict[str, Judgement] = {}  # claim of each call
         self.relabelled = 0
         self.by_id: dict[str, list[Annotation]] = defaultdict(list)
         for row in table.rows:
             self.by_id[row.detection_id].append(row)
         self.without_id = self.by_id.pop("", [])
         self.named = {held.boxes(identity)[0].recording for identity in self.by_id}
-        self.is_deployment = table.path.name.startswith(_DEPLOYMENT)
-        self.axis = axis_of(list(self._anchored()), Axis.SEQUENCE if self.is_deployment else Axis.RECORDING)
+        self.axis = axis_of(list(self._anchored()), Axis.SEQUENCE if table.is_of_deployment else Axis.RECORDING)
+        self.is_of_all = table.is_of_deployment and self.axis is Axis.SEQUENCE
 
     def compared(self) -> Compared:
         """Every row, then what is not there."""
@@ -109,8 +89,16 @@ class _Comparison:
             self._judge(identity, rows)
         for row in self.without_id:
             self._add(row)
-        self._miss(self._shown())
-        return Compared(tuple(self.claims), tuple(self.problems), tuple(self.notes))
+        seen = Seen(
+            self.path, self.by_id.keys(), self.present, self.named, self.is_of_all, holds_drawn=bool(self.without_id)
+        )
+        gone = missed(seen, self.held)
+        relabelled = (
+            [f"{self.path}: {self.relabelled} calls have another Annotation; only Review says what they are"]
+            if self.relabelled
+            else []
+        )
+        return Compared((*self.claims, *gone.claims), (*self.problems, *gone.problems), (*gone.notes, *relabelled))
 
     def _anchored(self) -> Iterator[Anchored]:
         """The rows whose recordings are known."""
@@ -125,14 +113,14 @@ class _Comparison:
     def _named_by(self, row: Annotation) -> FileRow | None:
         """The recording that a row names; where it names none, the one that its time or the table tells."""
         if row.sound:
-            recording = by_sound(row.sound, self.held.recordings)
+            recording = self.held.named.by_sound(row.sound)
             return self.held.by_name[recording.name] if recording else None
         if self.axis is Axis.SEQUENCE:
-            return in_sequence(row.begin_s, self.held.files)
+            return self.held.at(row.begin_s)
         if len(self.named) == 1:
             return self.held.by_name.get(next(iter(self.named)))
-        name = _written_for(self.path, self.named, self.held)
-        named = by_table_name(self.path, self.held.recordings)
+        name = self.held.written_for(self.path, self.named)
+        named = self.held.named.by_table_name(self.path)
         return self.held.by_name.get(name or (named.name if named else ""))
 
     def _problem(self, row: Annotation, text: str) -> None:
@@ -141,7 +129,7 @@ class _Comparison:
     def _verdict(self, row: Annotation) -> str | None:
         """What a row's ``Review`` says; None where nobody can tell."""
         said = row.review.strip().casefold()
-        if said == UNREVIEWED or said in _BLANK:
+        if said == UNREVIEWED or said in BLANK:
             return UNREVIEWED
         if said not in _SAID:
             self._problem(row, f"says {row.review!r} in Review; write yes, no or maybe there, and import the table again")
@@ -167,6 +155,7 @@ class _Comparison:
             claim = place if isinstance(place, Judgement) else _as_it_was(boxes, len(boxes) - 1)
             self.present.add(identity)  # also where nobody understands what the row says
             if verdict is not None:
+                self.first.setdefault(identity, claim)
                 self.claims.append(replace(claim, verdict=verdict, source=self.path.name))
             if row.label and row.label != claim.label:
                 self.relabelled += 1
@@ -183,7 +172,7 @@ class _Comparison:
             if snapped(row, begin_s, box, file) == edges(box):
                 return _as_it_was(boxes, i)
         drawn = snapped(row, begin_s, boxes[-1], file)
-        if problem := _impossible(row, drawn, file):
+        if problem := impossible(row, drawn, file):
             return problem
         begin_s, end_s, low_hz, high_hz = drawn
         origin = "added" if boxes[-1].score is None else "moved"
@@ -204,7 +193,7 @@ class _Comparison:
             self._problem(row, begin_s)
             return
         drawn = snapped(row, begin_s, None, file)
-        if problem := _impossible(row, drawn, file):
+        if problem := impossible(row, drawn, file):
             self._problem(row, problem)
         elif verdict is not None:
             call = Detection(file.name, row.channel, *drawn, plain_text(row.label) or self.held.label, None, "")
@@ -212,7 +201,7 @@ class _Comparison:
 
     def _claim_added(self, row: Annotation, call: Detection, verdict: str) -> None:
         """A call without an id: one of which the id was lost, one that was added before, or a new one."""
-        for box in self.held.in_recording.get(call.recording, ()):
+        for box in self.held.boxes_in.get(call.recording, ()):
             if box.channel == call.channel and same_box(box, call) and box.detection_id not in self.by_id:
                 boxes = self.held.boxes(box.detection_id)
                 claim = _as_it_was(boxes, boxes.index(box))
@@ -223,101 +212,11 @@ class _Comparison:
             was_moved = before is not None and abs(before.begin_s + before.end_s - call.begin_s - call.end_s) > 2 * SAME_S
             claim = Judgement.of(replace(call, detection_id=identity), verdict, "added")
             claim = before if before is not None and was_moved else claim
-            other = next((one for one in self.claims if one.detection_id == identity and not same_box(one, claim)), None)
-            if other is not None:
+            if not same_box(self.first.setdefault(identity, claim), claim):
                 self._problem(row, "has its middle where another added one has it; move one of them by 2 ms")
                 return
         self.present.add(claim.detection_id)
         self.claims.append(replace(claim, verdict=verdict, source=self.path.name))
-
-    def _shown(self) -> frozenset[str]:
-        """The recordings whose calls the table showed."""
-        every = frozenset(self.held.by_name)
-        if self.is_deployment and self.axis is Axis.SEQUENCE:
-            return every
-        own = _written_for(self.path, self.named, self.held)
-        shown = frozenset(self.named if own is None else {own}) & every
-        if not shown and not self.without_id:
-            self.problems.append(
-                f"{self.path}: no row of it names a call, and its name no recording; nothing was taken from it. Give it the "
-                "name under which it was written"
-            )
-        elif own is None and len(shown) < len(every):
-            self.notes.append(
-                f"{self.path}: speaks of {len(shown)} of {len(every)} recordings; calls in the others are left as they were"
-            )
-        return shown
-
-    def _miss(self, shown: frozenset[str]) -> None:
-        """Calls that the table showed and that are not in it were deleted."""
-        threshold = self._threshold()
-        found = self.held.calls.get(threshold, self.held.known)
-        below = 0
-        for identity, call in self.held.known.items():
-            if call.recording not in shown or identity in self.present:
-                continue
-            if identity in found and is_above(call, threshold):
-                self.claims.append(Judgement.of(call, "no", "deleted", self.path.name))
-            elif identity not in self.held.judged:
-                below += is_above(call, min(self.held.thresholds))
-        self._miss_added(shown)
-        if below:
-            self.notes.append(
-                f"{self.path}: {below} calls that score below {threshold:g} are not in it, and may never have been, since "
-                "tables were written at several thresholds; they are left as they were"
-            )
-        if self.relabelled:
-            self.notes.append(
-                f"{self.path}: {self.relabelled} calls have another Annotation; only Review says what they are"
-            )
-
-    def _miss_added(self, shown: frozenset[str]) -> None:
-        """Added calls were shown only where the table holds, by its id, one that was added at the same time or later."""
-        added = [one for one in self.held.judged.values() if one.score is None]
-        last = max((i for i, one in enumerate(added) if one.detection_id in self.by_id), default=-1)
-        unknown = 0
-        for i, one in enumerate(added):
-            if one.recording in shown and one.detection_id not in self.present and one.verdict in ("yes", "maybe"):
-                if i < last:
-                    self.claims.append(replace(one, verdict="no", origin="deleted", source=self.path.name))
-                else:
-                    unknown += 1
-        if unknown:
-            self.notes.append(
-                f"{self.path}: {unknown} calls that people added are not in it, and may never have been; they are left as "
-                "they were. To withdraw one, write no in its Review"
-            )
-
-    def _threshold(self) -> float:
-        """The highest at which the table may have been written: with it, nothing counts as deleted that was never shown.
-
-        A call that somebody confirmed is shown at any threshold, and so tells nothing of it.
-        """
-        judged = self.held.judged
-        kept = {identity for identity in self.by_id if identity in judged and judged[identity].verdict in ("yes", "maybe")}
-        rows = [self.held.known[identity] for identity in self.by_id if identity in self.held.known and identity not in kept]
-        possible = [t for t in self.held.thresholds if all(is_above(call, t) for call in rows)]
-        return max(possible) if possible else min(call.score or 0.0 for call in rows)
-
-
-def is_above(call: Detection, threshold: float) -> bool:
-    """Whether a call opens at a threshold; scores are float32, and are compared as such."""
-    return bool(np.float32(call.score or 0.0) >= np.float32(threshold))
-
-
-def _written_for(path: Path, named: Iterable[str], held: Held) -> str | None:
-    """The recording for which a table was written, by its name; None where its rows speak of others, or two can be meant."""
-    fitting = [name for name in held.by_name if path.name.startswith(f"{plain_name(name)}.whalescan.")]
-    fitting = [name for name in fitting if set(named) <= {name}]
-    folder = f"{path.absolute().parent.as_posix()}/"
-    beside = [name for name in fitting if folder.endswith(f"/{PurePosixPath(name).parent}/")]
-    best = fitting if len(fitting) == 1 else beside
-    return best[0] if len(best) == 1 else None
-
-
-def plain_name(name: str) -> str:
-    """The last part of a recording's name."""
-    return PurePosixPath(name).name
 
 
 def _begins(boxes: Sequence[Boxed]) -> tuple[float, ...]:
@@ -341,13 +240,3 @@ def _as_it_was(boxes: Sequence[Boxed], i: int) -> Judgement:
     if origin == "deleted":  # whoever shows it again did not delete it
         origin = "added" if box.score is None else "moved" if len(boxes) > 1 else "review"
     return replace(box, verdict=UNREVIEWED, origin=origin)
-
-
-def _impossible(row: Annotation, drawn: Edges, file: FileRow) -> str:
-    """What is wrong with a box that nobody can have drawn; empty where nothing is."""
-    begin_s, end_s, low_hz, high_hz = drawn
-    if file.recording is not None and not 1 <= row.channel <= file.recording.channels:
-        return f"is on channel {row.channel}, of {file.recording.channels}; mend its Channel"
-    if not (begin_s < end_s and 0 <= low_hz < high_hz < math.inf):
-        return f"has edges of {low_hz:g} and {high_hz:g} Hz; mend its frequencies"
-    return ""

@@ -6,9 +6,10 @@ import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 from whalescan.core import Annotation, Recording, TableError
+from whalescan.tables.naming import Named
 
 _COLUMNS = {
     "begin time (s)": "begin",
@@ -192,6 +193,7 @@ def place(tables: Iterable[Path], recordings: Sequence[Recording]) -> Placement:
     Another one belongs to the recording whose name its own name begins with: ``a.Table.1.selections.txt`` to ``a.wav``.
     Nothing that goes wrong stops the others.
     """
+    named = Named(recordings)
     placed: dict[str, list[Annotation]] = {}
     problems: list[str] = []
     for table in tables:
@@ -200,7 +202,7 @@ def place(tables: Iterable[Path], recordings: Sequence[Recording]) -> Placement:
         except TableError as error:
             problems.append(str(error))
             continue
-        own = by_table_name(table, recordings)
+        own = named.by_table_name(table)
         if not selections and own is None:
             problems.append(
                 f"{table}: no selections, and named after none of the recordings; it says nothing of any of them"
@@ -209,7 +211,7 @@ def place(tables: Iterable[Path], recordings: Sequence[Recording]) -> Placement:
             placed.setdefault(own.name, [])
         one_sound = len({selection.sound for selection in selections}) == 1
         for selection in selections:
-            recording = by_sound(selection.sound, recordings) if selection.sound else own
+            recording = named.by_sound(selection.sound) if selection.sound else own
             here = _from_its_recording(selection, recording, one_sound)
             if isinstance(here, str):
                 problems.append(f"{table}: the selection at {selection.begin_s:g} s {here}")
@@ -231,33 +233,6 @@ def _from_its_recording(selection: Annotation, recording: Recording | None, one_
     if not 0 <= here.begin_s < recording.duration_s or here.end_s > recording.duration_s + _PAST_THE_END_S:
         return f"does not lie within the {recording.duration_s:g} s of {recording.path.name}; mend its times"
     return here
-
-
-def by_sound(sound: str, recordings: Sequence[Recording]) -> Recording | None:
-    """The recording that shares the longest end of a path, Windows' or another, with a table's; None where two share it."""
-    wanted = [part.lower() for part in reversed(PureWindowsPath(sound).parts)]
-    shared: dict[int, list[Recording]] = {}
-    for recording in recordings:
-        if recording.path.name.lower() != wanted[0]:
-            continue
-        own = [part.lower() for part in reversed(recording.path.parts)]
-        alike = next((i for i, (a, b) in enumerate(zip(wanted, own, strict=False)) if a != b), min(len(wanted), len(own)))
-        shared.setdefault(alike, []).append(recording)
-    if not shared:
-        return None
-    best = shared[max(shared)]
-    return best[0] if len(best) == 1 else None
-
-
-def by_table_name(table: Path, recordings: Sequence[Recording]) -> Recording | None:
-    """The recording with the longest name that begins the table's; one in the same folder before others."""
-    named = [recording for recording in recordings if table.name.startswith(f"{recording.path.stem}.")]
-    if not named:
-        return None
-    longest = max(len(recording.path.stem) for recording in named)
-    best = [recording for recording in named if len(recording.path.stem) == longest]
-    beside = [recording for recording in best if recording.path.parent == table.absolute().parent]
-    return (beside or best)[0] if len(beside or best) == 1 else None
 
 
 def once(selections: Iterable[Annotation]) -> tuple[Annotation, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from whalescan.calls.detections import DetectionRule
 from whalescan.core import Detection, Recording
 from whalescan.sound import timeline
-from whalescan.tables.calling import carried_on, find_calls
+from whalescan.tables.calling import CONTEXT_S, carried_on, find_calls
 from whalescan.tables.scorefile import ScoreFile, read_scores, score_path
 
 
@@ -35,7 +36,7 @@ class Called:
 
 
 def call_all(folder: Path, entries: Iterable[Scored], rule: DetectionRule) -> Iterator[Called]:
-    """The calls of each recording. Scores are read once, and no more than three recordings' are held at a time.
+    """The calls of each recording. Scores are read once, and few recordings' are held at a time.
 
     Args:
         folder: where score files lie.
@@ -56,17 +57,31 @@ def call_all(folder: Path, entries: Iterable[Scored], rule: DetectionRule) -> It
 
 
 def _call_chain(folder: Path, chain: Sequence[Scored], rule: DetectionRule) -> Iterator[Called]:
-    before: Sequence[ScoreFile] = ()
+    """Recordings that go on in one another; what lies within the context of one is held with it."""
+    held: deque[list[ScoreFile]] = deque()
     already: list[Detection] = []
-    own = _read(folder, chain[0])
-    for following in (*chain[1:], None):
-        after = _read(folder, following) if following else []
-        befores, afters = ({one.channel: one for one in side} for side in (before, after))
+    n_read = own_at = 0
+    for n_done in range(len(chain)):
+        while n_read < len(chain) and (n_read <= n_done or _length_s(list(held)[own_at + 1 :]) < CONTEXT_S):
+            held.append(_read(folder, chain[n_read]))
+            n_read += 1
+        files = list(held)
+        own, before, after = files[own_at], files[:own_at], files[own_at + 1 :]
         found = [
-            call for one in own for call in find_calls(one, rule, befores.get(one.channel), afters.get(one.channel), already)
+            call
+            for i, one in enumerate(own)
+            for call in find_calls(one, rule, [files[i] for files in before], [files[i] for files in after], already)
         ]
         yield Called(tuple(own), tuple(sorted(found, key=lambda call: (call.begin_s, call.channel))))
-        before, own, already = own, after, carried_on(already, found, own[0])
+        already = carried_on(already, found, own[0])
+        own_at += 1
+        while own_at > 1 and _length_s(list(held)[1:own_at]) >= CONTEXT_S:
+            held.popleft()
+            own_at -= 1
+
+
+def _length_s(held: Iterable[Sequence[ScoreFile]]) -> float:
+    return sum(files[0].recording.duration_s for files in held)
 
 
 def _read(folder: Path, entry: Scored) -> list[ScoreFile]:
