@@ -149,7 +149,7 @@ def test_a_sequence_of_earlier_writes_has_later_recordings_behind_it() -> None:
 
 
 def test_a_table_takes_no_longer_in_a_large_folder() -> None:
-    """A hundred times as many recordings, and half of ten looks last at most so long; searching would take a hundred times as long."""
+    """The median of ten looks; with a hundred times as many recordings, searching would take a hundred times as long."""
 
     def median_s(n: int) -> float:
         recordings = [recording(f"site{i % 7}/r{i:05d}") for i in range(n)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 
@@ -48,13 +48,15 @@ class Accounts:
     daily: tuple[Bin, ...] = ()
 
 
-def account(listened: Sequence[Listened], files: Iterable[FileRow], labels: Iterable[str], rule: PresenceRule) -> Accounts:
+def account(
+    listened: Sequence[Listened], files: Iterable[FileRow], counts: Callable[[str], bool], rule: PresenceRule
+) -> Accounts:
     """The accounts of a survey; recordings without a clock have no part in them.
 
     Args:
         listened: every recording whose header could be read.
         files: every file; of those that could not be read, the beginning is known where the name tells it.
-        labels: the classes whose calls count.
+        counts: whether calls of a label count.
         rule: when an hour or a day is called ``DETECTED``.
     """
     recorded = _spans(span for one in listened for span in timeline.spans(one.recording))
@@ -68,7 +70,7 @@ def account(listened: Sequence[Listened], files: Iterable[FileRow], labels: Iter
         effort.union(np.concatenate([_spans(()), *analysed])),
         tuple(sorted(found, key=lambda gap: (gap.begin_ns, gap.end_ns, gap.kind))),
     )
-    hourly, daily = in_bins(accounts, heard_in(listened, labels), rule)
+    hourly, daily = in_bins(accounts, heard_in(listened, counts), rule)
     return replace(accounts, hourly=hourly, daily=daily)
 
 
@@ -84,14 +86,13 @@ def in_bins(
     return tuple(bins(hourly, *effort_ns, heard, rule)), tuple(bins(daily, *effort_ns, heard, rule))
 
 
-def heard_in(listened: Iterable[Listened], labels: Iterable[str]) -> list[Heard]:
-    """The calls of some classes, on the clock."""
-    counted = set(labels)
+def heard_in(listened: Iterable[Listened], counts: Callable[[str], bool]) -> list[Heard]:
+    """The calls that count, on the clock."""
     return [
         Heard(to_ns(begin_utc), call.channel, call.score, call.review)
         for one in listened
         for call in one.detections
-        if call.label in counted and (begin_utc := one.recording.utc(call.begin_s)) is not None
+        if counts(call.label) and (begin_utc := one.recording.utc(call.begin_s)) is not None
     ]
 
 

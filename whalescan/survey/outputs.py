@@ -78,7 +78,7 @@ def write_tables(output: Path, entries: Sequence[Scored | FileRow], views: Views
         sequence_offset_s += files[-1].recording.duration_s if files[-1].recording else 0.0
     unheard = [Listened(row.recording, (), None, 1) for row in files if row.recording and row.name not in heard]
     everything = [listened for listened, _ in heard.values()] + unheard
-    accounts = account(everything, files, views.counted, views.presence)
+    accounts = account(everything, files, views.counts, views.presence)
     _write_raven(output, placed, files, views)
     write_whole(output / DETECTIONS, csvs.detections_csv((place.recording, place.detections) for place in placed))
     write_whole(output / FILES, csvs.files_csv(files))
@@ -135,7 +135,7 @@ def _write_bins(output: Path, accounts: Accounts, listened: Sequence[Listened], 
             (output / name).unlink(missing_ok=True)
         return
     zone = parse_zone(views.options.summary_timezone)
-    heard = heard_in(listened, views.counted)
+    heard = heard_in(listened, views.counts)
     hourly, daily = in_bins(accounts, heard, views.presence, zone)
     write_whole(output / LOCAL_HOURLY, bin_tables.local_bins_csv(hourly, zone))
     write_whole(output / LOCAL_DAILY, bin_tables.local_bins_csv(daily, zone))

@@ -36,7 +36,10 @@ def write_reports(output: Path, survey: Survey, views: Views) -> None:
         OutputError: where NOAA would refuse one; it is not written then, and an older one is removed.
     """
     options, days = views.options, survey.accounts.daily
-    analysis = _analysis(Counter(call.review for call in survey.detections if call.label in views.counted), views)
+    analysis = _analysis(
+        Counter(call.review for call in survey.detections if views.counts(call.label)),
+        views,
+    )
     paths = [output / PARS_FILE, *(output / MAKARA_FOLDER / name for name in (ANALYSES_FILE, DETECTIONS_FILE))]
     for path in paths:
         path.unlink(missing_ok=True)

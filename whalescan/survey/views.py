@@ -55,7 +55,7 @@ class Views:
         """When an hour or a day is called ``DETECTED``."""
         return PresenceRule(self.options.min_validated)
 
-    @property
-    def counted(self) -> tuple[str, ...]:
-        """The classes whose calls count in hours and days: upcalls, where the model knows them."""
-        return (UPCALL,) if UPCALL in self.classes else self.classes
+    def counts(self, label: str) -> bool:
+        """Whether a call counts in hours and days: an upcall, where the model knows them; reviewers write it in any case."""
+        counted = (UPCALL,) if UPCALL in self.classes else self.classes
+        return label.casefold() in {one.casefold() for one in counted}
