@@ -18,7 +18,7 @@ from whalescan.sound import gaps, recordings, timeline
 from whalescan.sound.clocks import ClockOptions
 from whalescan.survey import plan
 from whalescan.survey.inspection import inspect_all
-from whalescan.tables.stored import Scored
+from whalescan.tables.chains import Scored
 
 N_RECORDINGS = 100_000
 RATE_HZ, LENGTH_S = 48_000, 900

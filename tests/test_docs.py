@@ -10,8 +10,8 @@ import pytest
 
 import whalescan
 from whalescan.cli import main
-from whalescan.tables.makara import MAKARA_EXAMPLE
-from whalescan.tables.pars import PARS_EXAMPLE
+from whalescan.tables.noaa.makara import MAKARA_EXAMPLE
+from whalescan.tables.noaa.pars import PARS_EXAMPLE
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.test_pars import ANALYSIS, Rows, bytes_of, day, rows_of
 from whalescan import UsageError
 from whalescan.core import OutputError
-from whalescan.tables.makara import (
+from whalescan.tables.noaa.makara import (
     MAKARA_EXAMPLE,
     MakaraFacts,
     MakaraTables,

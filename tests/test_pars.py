@@ -16,7 +16,8 @@ from tests.conftest import SHARED
 from whalescan import UsageError
 from whalescan.calls.presence import Bin, PresenceRule, Result
 from whalescan.core import OutputError, to_ns
-from whalescan.tables.pars import (
+from whalescan.tables.noaa.days import Analysis
+from whalescan.tables.noaa.pars import (
     PARS_EXAMPLE,
     PARS_FILE,
     ParsFacts,
@@ -26,7 +27,6 @@ from whalescan.tables.pars import (
     validate_pars,
     validate_pars_csv,
 )
-from whalescan.tables.report_days import Analysis
 
 DAY_NS = 86400 * 10**9
 HOUR_NS = DAY_NS // 24

@@ -12,10 +12,10 @@ from whalescan.calls.detections import DetectionRule
 from whalescan.core import Annotation, Recording, RecordingError, TableError, UsageError
 from whalescan.detector.spec import UPCALL
 from whalescan.sound import recordings
+from whalescan.tables.chains import Called, Scored, call_all
 from whalescan.tables.csvs import listed_files
 from whalescan.tables.scorefile import read_scores, score_path
 from whalescan.tables.selections import find_tables, once, place
-from whalescan.tables.stored import Called, Scored, call_all
 
 _RUN, _FILES, _SCORES = "run.json", "files.csv", "scores"
 _TABLE_THRESHOLD = 0.5

@@ -22,9 +22,9 @@ from whalescan.survey.inspection import inspect_all
 from whalescan.survey.job import Job
 from whalescan.survey.plan import Chunk
 from whalescan.survey.words import no_clock
+from whalescan.tables.chains import Scored
 from whalescan.tables.csvs import FileRow
 from whalescan.tables.files import csv_bytes, iso_utc
-from whalescan.tables.stored import Scored
 
 LOOKED_INTO = 1000
 """Recordings that are listened to, at most, spread evenly over all: three looks of 2 s each."""

@@ -17,6 +17,7 @@ from whalescan.survey.outputs import FILES, Survey
 from whalescan.survey.provenance import Kept
 from whalescan.survey.run import detect
 from whalescan.tables import judgementfile, manifest
+from whalescan.tables.chains import Scored, call_all
 from whalescan.tables.csvs import FileRow, listed_files
 from whalescan.tables.held import Held
 from whalescan.tables.manifest import Manifest
@@ -25,7 +26,6 @@ from whalescan.tables.returned import ReviewedTable, read_table
 from whalescan.tables.reviewed import Compared, compare
 from whalescan.tables.scorefile import read_recording, score_path
 from whalescan.tables.selections import find_tables
-from whalescan.tables.stored import Scored, call_all
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from whalescan.sound import recordings
 from whalescan.sound.clocks import ClockOptions
 from whalescan.sound.recordings import Found
 from whalescan.survey.outputs import FILES
+from whalescan.tables.chains import Scored
 from whalescan.tables.csvs import FileRow, listed_files
 from whalescan.tables.scorefile import read_recording, score_path
-from whalescan.tables.stored import Scored
 
 _READERS = 8
 """Headers read at a time: on a shared disk, waiting is what takes time."""

@@ -15,13 +15,13 @@ from whalescan.survey.accounts import Accounts, Listened, account, heard_in, in_
 from whalescan.survey.views import Views
 from whalescan.tables import bins as bin_tables
 from whalescan.tables import csvs, judgementfile, raven
+from whalescan.tables.chains import Scored, call_all
 from whalescan.tables.csvs import FileRow
 from whalescan.tables.files import write_whole
 from whalescan.tables.formats import FORMATS, LEFT_BY_FORMATS
 from whalescan.tables.manifest import Tables
 from whalescan.tables.raven import Placed, SelectionOptions
 from whalescan.tables.scorefile import ScoreFile
-from whalescan.tables.stored import Scored, call_all
 
 _TABLE_SUFFIX = ".whalescan.selections.txt"
 DEPLOYMENT_TABLE = "deployment.whalescan.sound.selections.txt"

@@ -9,9 +9,9 @@ from whalescan.config import TableOptions
 from whalescan.survey.outputs import Survey
 from whalescan.survey.views import Views
 from whalescan.tables.files import write_whole
-from whalescan.tables.makara import ANALYSES_FILE, DETECTIONS_FILE, check_makara, makara_tables, read_makara
-from whalescan.tables.pars import PARS_FILE, check_pars, detection_data, read_pars
-from whalescan.tables.report_days import Analysis
+from whalescan.tables.noaa.days import Analysis
+from whalescan.tables.noaa.makara import ANALYSES_FILE, DETECTIONS_FILE, check_makara, makara_tables, read_makara
+from whalescan.tables.noaa.pars import PARS_FILE, check_pars, detection_data, read_pars
 
 MAKARA_FOLDER = "makara"
 

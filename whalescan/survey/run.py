@@ -21,9 +21,9 @@ from whalescan.survey.progress import Progress
 from whalescan.survey.reports import check_reports, write_reports
 from whalescan.survey.views import Views
 from whalescan.tables import judgementfile, manifest
+from whalescan.tables.chains import Scored
 from whalescan.tables.csvs import FileRow
 from whalescan.tables.files import check_writable
-from whalescan.tables.stored import Scored
 
 
 def run(job: Job) -> Survey:

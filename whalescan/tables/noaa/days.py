@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from whalescan.calls.presence import Bin, Result
-from whalescan.tables.report_rules import Problem, Row, moment, moment_cell, number, number_cell
+from whalescan.tables.noaa.rules import Problem, Row, moment, moment_cell, number, number_cell
 
 RESULTS = frozenset(str(result) for result in Result)
 PROCESSING = frozenset({"POST_PROCESSED", "REAL_TIME"})

@@ -1,4 +1,4 @@
-"""The calls of a whole survey from its stored scores; recordings that go on in one another are looked at together."""
+"""Chains of recordings that go on in one another, and the calls of a whole survey from its stored scores."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whalescan.calls.presence import Bin
-from whalescan.tables.report_days import (
+from whalescan.tables.noaa.days import (
     HIGHEST_RATE_KHZ,
     LOWEST_RATE_KHZ,
     PROCESSING,
@@ -29,7 +29,7 @@ from whalescan.tables.report_days import (
     window_cells,
     window_problems,
 )
-from whalescan.tables.report_rules import (
+from whalescan.tables.noaa.rules import (
     Column,
     Kind,
     Problem,

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from whalescan.calls.presence import Bin
-from whalescan.tables.report_days import (
+from whalescan.tables.noaa.days import (
     HIGHEST_RATE_KHZ,
     LOWEST_RATE_KHZ,
     PROCESSING,
@@ -30,7 +30,7 @@ from whalescan.tables.report_days import (
     window_cells,
     window_problems,
 )
-from whalescan.tables.report_rules import (
+from whalescan.tables.noaa.rules import (
     Column,
     Kind,
     Problem,

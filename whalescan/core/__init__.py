@@ -1,0 +1,32 @@
+"""The nouns and the errors. Every floor of the house speaks in these words."""
+
+from whalescan.core.calls import Annotation, Detection, Outcome, Status, plain_text
+from whalescan.core.errors import ModelError, OutputError, RecordingError, TableError, UsageError, WhalescanError
+from whalescan.core.sound import FloatArray, IntArray, PcmLayout, Recording, WindowScores
+from whalescan.core.time import Gap, GapKind, Loss, Piece, WindowGrid, from_ns, to_ns
+
+__all__ = [
+    "Annotation",
+    "Detection",
+    "FloatArray",
+    "Gap",
+    "GapKind",
+    "IntArray",
+    "Loss",
+    "ModelError",
+    "Outcome",
+    "OutputError",
+    "PcmLayout",
+    "Piece",
+    "Recording",
+    "RecordingError",
+    "Status",
+    "TableError",
+    "UsageError",
+    "WhalescanError",
+    "WindowGrid",
+    "WindowScores",
+    "from_ns",
+    "plain_text",
+    "to_ns",
+]
