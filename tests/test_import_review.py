@@ -16,11 +16,14 @@ from click.testing import CliRunner
 import whalescan
 from whalescan import Status, TableError, UsageError
 from whalescan.cli import reviewing
+from whalescan.config import TableOptions
 from whalescan.core import Annotation, Detection, Outcome, Recording
-from whalescan.survey.importing import Imported, import_review
+from whalescan.survey.importing import Counts, Imported, import_review
 from whalescan.survey.run import detect
 from whalescan.tables import judgementfile, manifest
 from whalescan.tables.csvs import FileRow
+from whalescan.tables.files import write_whole
+from whalescan.tables.noaa.pars import PARS_EXAMPLE
 from whalescan.tables.ravenaxis import edges, snapped
 
 DEPLOYMENT = "deployment.whalescan.sound.selections.txt"
@@ -533,3 +536,58 @@ def test_a_recording_that_came_after_a_table_is_not_missing_in_it(sea: Path, tmp
     kept = next(row for row in now if row["Detection ID"] not in shown)
     import_review(out, [save(table, [kept])])
     assert said(out).keys() == every - {kept["Detection ID"]}, "this one shows the late recording"
+
+
+def high(out: Path) -> float:
+    """A threshold that some calls do not reach."""
+    scores = sorted(float(row["Score"]) for row in rows_of(out / DEPLOYMENT))
+    return (scores[3] + scores[4]) / 2
+
+
+def test_a_write_that_was_killed_leaves_no_table_that_looks_changed(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed when half of the tables are written, at another threshold; what follows sets nothing aside."""
+    written: list[Path] = []
+
+    def killed(path: Path, content: bytes) -> None:
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        written.append(path)
+        write_whole(path, content)
+
+    monkeypatch.setattr(manifest, "write_whole", killed)
+    with pytest.raises(KeyboardInterrupt):
+        detect(out, high(out))
+    monkeypatch.undo()
+    assert len(written) == 3, "what is intended, and two tables"
+    detect(out, 0.3)
+    assert not list(out.rglob("*.reviewed-*"))
+    assert import_review(out, [out / "selections"]).counts == Counts()
+
+
+def test_a_row_judged_before_tells_nothing_of_the_threshold(out: Path) -> None:
+    """A call confirmed at a low threshold stays in tables at a high one; a `no` for it there deletes no others."""
+    weak = min(rows_of(out / DEPLOYMENT), key=lambda row: float(row["Score"]))
+
+    def judge(verdict: str) -> Callable[[list[Row]], None]:
+        def edit(rows: list[Row]) -> None:
+            next(row for row in rows if row["Detection ID"] == weak["Detection ID"])["Review"] = verdict
+
+        return edit
+
+    edited(out, out / DEPLOYMENT, judge("yes"))
+    detect(out, high(out))
+    for _ in range(2):
+        table = out.parent / f"second-{DEPLOYMENT}"
+        rows = rows_of(out / DEPLOYMENT) if not table.exists() else rows_of(table)
+        judge("no")(rows)
+        assert import_review(out, [save(table, rows)]).counts.n_deleted == 0
+
+
+def test_a_report_that_cannot_be_made_is_known_before_anything_is_stored(out: Path, tmp_path: Path) -> None:
+    facts = tmp_path / "pars.toml"
+    facts.write_text(PARS_EXAMPLE)
+    detect(out, options=TableOptions(pars=str(facts)))
+    facts.unlink()
+    with pytest.raises(UsageError, match=r"whalescan detect .* --pars ''"):
+        edited(out, recording_table(out), lambda rows: rows[0].update(Review="yes"))
+    assert judgementfile.read(out) == {}

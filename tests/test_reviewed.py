@@ -223,10 +223,9 @@ def test_tables_that_were_set_aside_come_in_the_order_in_which_they_were() -> No
 
 def test_what_was_written_and_taken_is_known_in_the_next_writes(tmp_path: Path) -> None:
     def write(*names: str) -> manifest.Manifest:
-        tables = manifest.Tables(tmp_path)
-        for name in names:
-            tables.write(tmp_path / "selections" / f"{name}.whalescan.selections.txt", b"table\n")
-        tables.finish(0.5, tmp_path / "selections")
+        folder = tmp_path / "selections"
+        tables = {folder / f"{name}.whalescan.selections.txt": b"table\n" for name in names}
+        manifest.Tables(tmp_path).write(tables, 0.5, folder)
         return manifest.read(tmp_path)
 
     assert write("b").recordings == {"b": 0}

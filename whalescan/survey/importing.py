@@ -15,7 +15,7 @@ from whalescan.core import Detection, UsageError
 from whalescan.survey import provenance
 from whalescan.survey.outputs import FILES, Survey
 from whalescan.survey.provenance import Kept
-from whalescan.survey.run import detect
+from whalescan.survey.run import detect, views_again
 from whalescan.tables import judgementfile, manifest
 from whalescan.tables.chains import Scored, call_all
 from whalescan.tables.csvs import FileRow, listed_files
@@ -92,6 +92,7 @@ def import_review(output: Path, tables: Sequence[Path], reviewer: str = "") -> I
         OutputError: when the judgements or the tables cannot be written.
     """
     kept = provenance.read(output)
+    _check_views(output, kept)
     known = manifest.read(output)
     found = _once(table for given in tables for table in find_tables(given))
     if not found:
@@ -109,6 +110,14 @@ def import_review(output: Path, tables: Sequence[Path], reviewer: str = "") -> I
     problems = (*(problem for one in compared for problem in one.problems), *settled.conflicts)
     notes = (*_known_already(tables, news), *(note for one in compared for note in one.notes))
     return Imported(len(news), _counts(new, judged), problems, notes, survey)
+
+
+def _check_views(output: Path, kept: Kept) -> None:
+    """See that every table can follow, before anything is stored."""
+    try:
+        views_again(kept)
+    except UsageError as error:
+        raise UsageError(f"{error}; or go on without it: whalescan detect {output} --pars '' --makara ''") from error
 
 
 def _once(paths: Iterable[Path]) -> list[Path]:

@@ -101,12 +101,15 @@ def _listen(output: Path, scored: Sequence[Scored], rule: DetectionRule) -> Iter
 def _write_raven(output: Path, placed: Sequence[Placed], files: Sequence[FileRow], views: Views) -> None:
     """The tables that Raven opens; what an analyst changed in one is set aside, not overwritten."""
     options = SelectionOptions(views.detector, views.options.raven_root)
-    tables = Tables(output)
-    for place in placed:
-        path = output / "selections" / f"{place.recording.name}{_TABLE_SUFFIX}"
-        tables.write(path, raven.table_bytes([replace(place, sequence_offset_s=0.0)], options))
-    tables.write(output / DEPLOYMENT_TABLE, raven.table_bytes(placed, options))
-    tables.finish(views.rule.threshold, output / "selections")
+    folder = output / "selections"
+    tables = {
+        folder / f"{place.recording.name}{_TABLE_SUFFIX}": raven.table_bytes(
+            [replace(place, sequence_offset_s=0.0)], options
+        )
+        for place in placed
+    }
+    tables[output / DEPLOYMENT_TABLE] = raven.table_bytes(placed, options)
+    Tables(output).write(tables, views.rule.threshold, folder)
     listed = [row.recording for row in files if row.recording is not None]
     write_whole(output / LIST_FILE, raven.list_file_bytes(listed, options))
 

@@ -18,6 +18,7 @@ from whalescan.survey.inspection import inspect_all, kept_entries
 from whalescan.survey.job import Job, Method, method
 from whalescan.survey.outputs import PROVENANCE, Survey, write_tables
 from whalescan.survey.progress import Progress
+from whalescan.survey.provenance import Kept
 from whalescan.survey.reports import check_reports, write_reports
 from whalescan.survey.views import Views
 from whalescan.tables import judgementfile, manifest
@@ -65,15 +66,26 @@ def detect(output: Path, threshold: float | None = None, options: TableOptions |
         TableError: when the folder holds no finished run.
     """
     kept = provenance.read(output)
+    views = views_again(kept, threshold, options)
+    clock = ClockOptions(kept.tables.timezone, kept.tables.time_format)
+    survey = write_tables(output, kept_entries(output, kept.scores, clock), views)
+    provenance.update(output, views, survey)
+    write_reports(output, survey, views)
+    return survey
+
+
+def views_again(kept: Kept, threshold: float | None = None, options: TableOptions | None = None) -> Views:
+    """What makes tables of the scores of a finished run, as for `detect`.
+
+    Raises:
+        UsageError: where a table or a report could not be made.
+    """
     rule = kept.rule if threshold is None else replace(kept.rule, threshold=threshold)
     asked = replace(options or kept.tables, timezone=kept.tables.timezone, time_format=kept.tables.time_format)
     views = Views(rule, kept.detector, kept.classes, kept.rate_hz, kept.band_hz, asked)
     views.check()
     check_reports(asked, views)
-    survey = write_tables(output, kept_entries(output, kept.scores, ClockOptions(asked.timezone, asked.time_format)), views)
-    provenance.update(output, views, survey)
-    write_reports(output, survey, views)
-    return survey
+    return views
 
 
 def _score(entries: Sequence[Scored | FileRow], job: Job, how: Method) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -34,6 +34,7 @@ class Manifest:
         writes: how many times the tables were written.
         recordings: of each recording that has a table, the number of the write, from 0, at which it first had one.
         imported: hash of each table that was imported, with how many times tables had been written by then.
+        intended: hashes of each table as it was to be written by a write that has not ended.
     """
 
     thresholds: tuple[float, ...] = ()
@@ -41,6 +42,11 @@ class Manifest:
     writes: int = 0
     recordings: Mapping[str, int] = field(default_factory=dict)
     imported: Mapping[str, int] = field(default_factory=dict)
+    intended: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def is_ours(self, name: str, digest: str) -> bool:
+        """Whether a table is as it was written, also by a write that was killed."""
+        return digest == self.tables.get(name) or digest in self.intended.get(name, ())
 
     def is_taken(self, output: Path, table: Path) -> bool:
         """Whether a table holds nothing that is not known: one of the folder, as it was written, or imported already.
@@ -51,7 +57,8 @@ class Manifest:
         if not inside.is_relative_to(folder):
             return False
         name, digest = inside.relative_to(folder).as_posix(), digest_of(inside)
-        return self.tables[name] == digest if name in self.tables else digest in self.imported
+        is_in_place = name in self.tables or name in self.intended
+        return self.is_ours(name, digest) if is_in_place else digest in self.imported
 
 
 def read(output: Path) -> Manifest:
@@ -69,6 +76,7 @@ def read(output: Path) -> Manifest:
             int(document.get("writes", 0)),
             {str(name): int(write) for name, write in dict(document.get("recordings", {})).items()},
             {str(digest): int(write) for digest, write in dict(document.get("imported", {})).items()},
+            {str(name): tuple(map(str, digests)) for name, digests in dict(document.get("intended", {})).items()},
         )
     except FileNotFoundError:
         return Manifest()
@@ -120,17 +128,24 @@ class Tables:
         self._new: dict[str, str] = {}
         self._not_imported: set[str] = set()
 
-    def write(self, path: Path, content: bytes) -> None:
-        """Write a table, unless it is there already."""
-        self._new[self._name(path)] = _digest(content)
-        if path.exists():
-            if path.read_bytes() == content:
-                return
-            self._set_aside_if_changed(path)
-        write_whole(path, content)
+    def write(self, tables: Mapping[Path, bytes], threshold: float, *folders: Path) -> None:
+        """Write tables, and remove those in some folders that are not among them.
 
-    def finish(self, threshold: float, *folders: Path) -> None:
-        """Remove the tables in some folders that were not written this time, and note what was."""
+        What is going to be written is noted first: after a kill, a table of ours is not taken for one that somebody changed.
+        """
+        self._new = {self._name(path): _digest(content) for path, content in tables.items()}
+        thresholds = tuple(dict.fromkeys((*self._old.thresholds, threshold)))
+        intended = {name: (*self._old.intended.get(name, ()), digest) for name, digest in self._new.items()}
+        _write(self._output, replace(self._old, thresholds=thresholds, intended={**self._old.intended, **intended}))
+        for path, content in tables.items():
+            if path.exists():
+                if path.read_bytes() == content:
+                    continue
+                self._set_aside_if_changed(path)
+            write_whole(path, content)
+        self._finish(thresholds, folders)
+
+    def _finish(self, thresholds: tuple[float, ...], folders: Iterable[Path]) -> None:
         recordings: dict[str, int] = {}
         for folder in folders:
             for path in folder.rglob(f"*{_OURS}"):
@@ -140,7 +155,6 @@ class Tables:
                 else:
                     name = path.relative_to(folder).as_posix().removesuffix(_OURS)
                     recordings[name] = self._old.recordings.get(name, self._old.writes)
-        thresholds = tuple(dict.fromkeys((*self._old.thresholds, threshold)))
         imported = {digest: write for digest, write in self._old.imported.items() if digest not in self._not_imported}
         new = Manifest(thresholds, self._new, self._old.writes + 1, recordings, imported)
         _write(self._output, new)
@@ -150,8 +164,8 @@ class Tables:
 
     def _set_aside_if_changed(self, path: Path) -> None:
         digest = _digest(path.read_bytes())
-        is_old_version = not self._old.tables
-        if is_reviewed(path) if is_old_version else self._old.tables.get(self._name(path)) != digest:
+        is_old_version = not (self._old.tables or self._old.intended)
+        if is_reviewed(path) if is_old_version else not self._old.is_ours(self._name(path), digest):
             numbers = itertools.count(1)
             names = (path.with_name(f"{path.name.removesuffix(_SUFFIX)}.reviewed-{n}{_SUFFIX}") for n in numbers)
             path.rename(next(aside for aside in names if not aside.exists()))

@@ -167,8 +167,8 @@ def _threshold(ids: Set[str], held: Held) -> float:
 
 
 def _tells(identity: str, judged: Mapping[str, Judgement]) -> bool:
-    """Whether a call's row tells of the threshold: one that somebody confirmed is shown at any."""
-    return identity not in judged or judged[identity].verdict not in _KEPT
+    """Whether a row tells of the threshold: a call that somebody judged may have been confirmed once, and shown at any."""
+    return identity not in judged
 
 
 def _was_found(call: Detection, threshold: float, held: Held) -> bool:
