@@ -591,3 +591,68 @@ def test_a_report_that_cannot_be_made_is_known_before_anything_is_stored(out: Pa
     with pytest.raises(UsageError, match=r"whalescan detect .* --pars ''"):
         edited(out, recording_table(out), lambda rows: rows[0].update(Review="yes"))
     assert judgementfile.read(out) == {}
+
+
+def test_a_box_of_which_one_column_was_dragged_stays_where_the_first_import_put_it(out: Path) -> None:
+    path = recording_table(out)
+    note = {"Begin Time (s)": "17.0", "End Time (s)": "18.0", "Low Freq (Hz)": "60", "High Freq (Hz)": "200", "Channel": "1"}
+    edited(out, path, lambda rows: [*rows, rows[0] | BLANK | note])
+
+    def drag(rows: list[Row]) -> None:
+        (drawn,) = (row for row in rows if row["Score"] == "")
+        drawn["Begin Time (s)"], drawn["End Time (s)"] = "19.0", "20.0"
+
+    assert edited(out, path, drag).counts.n_moved == 1
+    table = out.parent / path.name
+    for _ in range(2):
+        assert import_review(out, [table]).counts.n_moved == 0
+        assert [one.begin_s for one in judgementfile.read(out).values()] == [19.0]
+
+
+def test_tables_with_different_boxes_move_a_call_once(out: Path) -> None:
+    path = recording_table(out)
+    tables = []
+    for name, by_s in (("a", 0.2), ("b", 0.5)):
+        rows = rows_of(path)
+        for column in ("Begin Time (s)", "File Offset (s)", "End Time (s)"):
+            rows[0][column] = f"{float(rows[0][column]) + by_s:.6f}"
+        (out.parent / name).mkdir()
+        tables.append(save(out.parent / name / path.name, rows))
+    first = import_review(out, tables)
+    assert "hold different boxes" in first.problems[0]
+    assert first.counts.n_moved == 1
+    before = judgementfile.read(out)
+    assert before[rows[0]["Detection ID"]].begin_s == pytest.approx(float(rows[0]["Begin Time (s)"]) - 0.3, abs=0.002)
+    for _ in range(2):
+        assert import_review(out, tables).counts.n_moved == 0
+        assert judgementfile.read(out) == before
+
+
+def test_a_moved_call_that_was_deleted_comes_back_in_its_box(out: Path) -> None:
+    path = recording_table(out)
+    identity = rows_of(path)[0]["Detection ID"]
+
+    def move(rows: list[Row]) -> None:
+        rows[0]["Low Freq (Hz)"] = "61.5"
+
+    edited(out, path, move)
+    edited(out, path, lambda rows: rows[1:])
+    assert said(out) == {identity: ("no", "deleted")}
+
+    def confirm(rows: list[Row]) -> None:
+        rows[0]["Review"] = "yes"
+
+    edited(out, path, confirm)
+    assert said(out) == {identity: ("yes", "moved")}
+    assert judgementfile.read(out)[identity].low_hz == 61.5
+
+
+@pytest.mark.parametrize(
+    ("label", "taken", "n_notes"), [("", "NARW upcall", 0), ("narw UpCall", "NARW upcall", 0), ("moan", "moan", 1)]
+)
+def test_an_added_call_is_of_a_class_or_of_what_a_person_says(out: Path, label: str, taken: str, n_notes: int) -> None:
+    note = {"Begin Time (s)": "17.0", "End Time (s)": "18.0", "Low Freq (Hz)": "60", "High Freq (Hz)": "200", "Channel": "1"}
+    path = recording_table(out)
+    imported = edited(out, path, lambda rows: [*rows, rows[0] | BLANK | note | {"Annotation": label}])
+    assert [one.label for one in judgementfile.read(out).values()] == [taken]
+    assert len([line for line in imported.notes if "do not count in hours and days" in line]) == n_notes

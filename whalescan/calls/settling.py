@@ -19,10 +19,12 @@ class Settled:
     Attributes:
         new: judgements that change something, one an id.
         conflicts: where the sources contradict one another, a line each.
+        refused: boxes that lost to those of ``new``; kept as said before them, so that the same tables move nothing again.
     """
 
     new: tuple[Judgement, ...]
     conflicts: tuple[str, ...]
+    refused: tuple[Judgement, ...] = ()
 
 
 def settle(claims: Iterable[Judgement], known: Mapping[str, Judgement]) -> Settled:
@@ -35,7 +37,7 @@ def settle(claims: Iterable[Judgement], known: Mapping[str, Judgement]) -> Settl
         claims: what each table says of a call, ``unreviewed`` where its row is there and nobody judged it.
         known: the latest judgement of each id.
     """
-    new, conflicts = [], []
+    new, conflicts, refused = [], [], []
     for identity, said in _by_id(claims).items():
         verdict, tells, why = _verdict(said, known.get(identity))
         box, why_box = _box(said, known.get(identity))
@@ -45,7 +47,9 @@ def settle(claims: Iterable[Judgement], known: Mapping[str, Judgement]) -> Settl
         settled = replace(box, verdict=verdict, origin=origin, source=(tells or box).source)
         if _changes(settled, known.get(identity)):
             new.append(settled)
-    return Settled(tuple(new), tuple(conflicts))
+            others = (claim for claim in said if _is_new_box(claim, known.get(identity)) and not same_box(claim, settled))
+            refused += [replace(claim, verdict=verdict) for claim in others]
+    return Settled(tuple(new), tuple(conflicts), tuple(refused))
 
 
 def _changes(settled: Judgement, known: Judgement | None) -> bool:
@@ -82,6 +86,8 @@ def _box(said: Sequence[Judgement], known: Judgement | None) -> tuple[Judgement,
     if known is not None and known.origin in _DRAWN:
         return known, ""
     there = [claim for claim in said if claim.origin != "deleted"]
+    if known is not None and known.origin == "deleted" and there and not same_box(known, there[0]):
+        return replace(known, origin="added" if known.score is None else "moved"), ""  # drawn, then deleted, now back
     return (drawn or there or list(said))[0], ""
 
 

@@ -103,8 +103,11 @@ def import_review(output: Path, tables: Sequence[Path], reviewer: str = "") -> I
     judged = judgementfile.read(output)
     compared, settled = _settled(read, _held(output, kept, known, judged, read)) if read else ([], Settled((), ()))
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    new = [replace(judgement, judged_utc=now, reviewer=reviewer) for judgement in settled.new]
-    judgementfile.append(output, new)
+    refused, new = (
+        [replace(judgement, judged_utc=now, reviewer=reviewer) for judgement in ones]
+        for ones in (settled.refused, settled.new)
+    )
+    judgementfile.append(output, [*refused, *new])
     manifest.note_imported(output, digests)
     survey = detect(output)
     problems = (*(problem for one in compared for problem in one.problems), *settled.conflicts)
@@ -173,7 +176,8 @@ def _held(
     matter = thresholds_that_matter([table.scores for turn in read for table in turn], thresholds, judged)
     entries = _entries(output, kept, files)
     calls = {t: known_calls(output, entries, replace(kept.rule, threshold=t)) for t in sorted(matter)}
-    return Held(files, thresholds, calls, judged, kept.classes[0], known.recordings)
+    earlier = judgementfile.earlier(output)
+    return Held(files, thresholds, calls, judged, kept.classes[0], known.recordings, kept.classes, earlier)
 
 
 def _entries(output: Path, kept: Kept, files: Iterable[FileRow]) -> list[Scored]:

@@ -32,6 +32,8 @@ class Held:
         judged: the latest judgement of each id, in the order in which the ids came.
         label: what a call is that somebody added without saying what.
         since: at which write of the tables a recording first was in them; one that is not a key was from the first, 0.
+        classes: of the model; an added call of another label does not count in hours and days.
+        earlier: what was said of an id before its latest judgement, the oldest first.
     """
 
     files: Sequence[FileRow]
@@ -40,6 +42,8 @@ class Held:
     judged: Mapping[str, Judgement]
     label: str
     since: Mapping[str, int] = field(default_factory=dict)
+    classes: Sequence[str] = ()
+    earlier: Mapping[str, Sequence[Judgement]] = field(default_factory=dict)
 
     @cached_property
     def known(self) -> Mapping[str, Detection]:

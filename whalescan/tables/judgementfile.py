@@ -80,19 +80,35 @@ def read(output: Path) -> dict[str, Judgement]:
     Raises:
         TableError: when the file is damaged, or of a later whalescan.
     """
+    return {one.detection_id: one for one in _all(output)}
+
+
+def earlier(output: Path) -> dict[str, list[Judgement]]:
+    """What was said of each id before its latest judgement, the oldest first; ids that were judged once are not in it.
+
+    Raises:
+        TableError: when the file is damaged, or of a later whalescan.
+    """
+    said: dict[str, list[Judgement]] = defaultdict(list)
+    for one in _all(output):
+        said[one.detection_id].append(one)
+    return {identity: ones[:-1] for identity, ones in said.items() if len(ones) > 1}
+
+
+def _all(output: Path) -> list[Judgement]:
+    """Every judgement in the order in which they came."""
     path = output / JUDGEMENTS
     if not path.exists():
-        return {}
-    latest: dict[str, Judgement] = {}
+        return []
     try:  # a journal that an interrupted program left is only rolled back by who may write
         uri = f"{path.absolute().as_uri()}?mode=rw"
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_WAIT_S, isolation_level=None)) as connection:
-            if _is_ours(connection, path):
-                for row in connection.execute(f"SELECT {_COLUMNS} FROM judgements ORDER BY sequence"):  # noqa: S608
-                    latest[row[0]] = Judgement(*row)
+            if not _is_ours(connection, path):
+                return []
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM judgements ORDER BY sequence")  # noqa: S608 - our names
+            return [Judgement(*row) for row in rows]
     except sqlite3.DatabaseError as error:
         raise _damaged(path, error) from error
-    return latest
 
 
 def by_recording(output: Path) -> dict[str, dict[str, Judgement]]:

@@ -39,7 +39,10 @@ class Axis(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Anchored:
-    """A row whose recording is known, and where its box is known to have begun, in seconds from that recording's first."""
+    """A row whose recording is known, and where its box is known to have begun, in seconds from that recording's first.
+
+    ``begins_s`` end with where it stands now.
+    """
 
     row: Annotation
     file: FileRow
@@ -78,7 +81,9 @@ def locate(one: Anchored, axis: Axis) -> float | str:
     if begin_s is None:
         return "counts from the first of other files; save the table with the column File Offset (s)"
     if by_time_s is not None and offset_s is not None and abs(by_time_s - offset_s) > _SAME_S:
-        if _is_at(offset_s, one.begins_s):
+        if _is_at(offset_s, one.begins_s) and _is_at(by_time_s, one.begins_s):
+            begin_s = one.begins_s[-1]  # one column was left as it was, and the other has been taken already
+        elif _is_at(offset_s, one.begins_s):
             begin_s = by_time_s
         elif _is_at(by_time_s, one.begins_s):
             begin_s = offset_s

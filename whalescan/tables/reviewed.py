@@ -75,6 +75,7 @@ class _Comparison:
         self.present: set[str] = set()
         self.first: dict[str, Judgement] = {}  # claim of each call
         self.relabelled = 0
+        self.of_no_class = 0
         self.by_id: dict[str, list[Annotation]] = defaultdict(list)
         for row in table.rows:
             self.by_id[row.detection_id].append(row)
@@ -98,7 +99,16 @@ class _Comparison:
             if self.relabelled
             else []
         )
-        return Compared((*self.claims, *gone.claims), (*self.problems, *gone.problems), (*gone.notes, *relabelled))
+        of_no_class = (
+            [
+                f"{self.path}: the Annotation of {self.of_no_class} added calls is none of {', '.join(self.held.classes)}; "
+                "it is taken as it is, but these do not count in hours and days"
+            ]
+            if self.of_no_class
+            else []
+        )
+        notes = (*gone.notes, *relabelled, *of_no_class)
+        return Compared((*self.claims, *gone.claims), (*self.problems, *gone.problems), notes)
 
     def _anchored(self) -> Iterator[Anchored]:
         """The rows whose recordings are known."""
@@ -165,12 +175,15 @@ class _Comparison:
         file = self.held.by_name.get(boxes[0].recording)
         if file is None:
             return _as_it_was(boxes, 0)
-        begin_s = locate(Anchored(row, file, _begins(boxes)), self.axis)
+        earlier = self.held.earlier.get(row.detection_id, ())
+        begin_s = locate(Anchored(row, file, _begins((*earlier, *boxes))), self.axis)
         if isinstance(begin_s, str):
             return begin_s
         for i, box in enumerate(boxes):
             if snapped(row, begin_s, box, file) == edges(box):
                 return _as_it_was(boxes, i)
+        if any(snapped(row, begin_s, box, file) == edges(box) and box.channel == row.channel for box in earlier):
+            return _as_it_was(boxes, len(boxes) - 1)  # the table is older than the box
         drawn = snapped(row, begin_s, boxes[-1], file)
         if problem := impossible(row, drawn, file):
             return problem
@@ -196,8 +209,15 @@ class _Comparison:
         if problem := impossible(row, drawn, file):
             self._problem(row, problem)
         elif verdict is not None:
-            call = Detection(file.name, row.channel, *drawn, plain_text(row.label) or self.held.label, None, "")
+            call = Detection(file.name, row.channel, *drawn, self._label(row), None, "")
             self._claim_added(row, call, verdict)
+
+    def _label(self, row: Annotation) -> str:
+        """What an added call is: a class in the class's own spelling, or whatever else a person says."""
+        label = plain_text(row.label) or self.held.label
+        own = next((one for one in self.held.classes if one.casefold() == label.casefold()), None)
+        self.of_no_class += own is None and bool(self.held.classes)
+        return own or label
 
     def _claim_added(self, row: Annotation, call: Detection, verdict: str) -> None:
         """A call without an id: one of which the id was lost, one that was added before, or a new one."""
