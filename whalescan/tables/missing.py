@@ -125,15 +125,22 @@ def _absent(recordings: Iterable[str], seen: Seen, held: Held) -> list[Detection
 
 
 def _below(shown: Iterable[str], threshold: float, seen: Seen, held: Held) -> tuple[str, ...]:
-    """A note of calls that score too low for the table, and of which nobody has said anything."""
+    """Notes of calls that score too low for the table, those of which nobody has said anything, and confirmed ones."""
     lowest = min(held.thresholds)
-    n_below = sum(
-        _is_above(call, lowest) and not _was_found(call, threshold, held) and call.detection_id not in held.judged
-        for call in _absent(shown, seen, held)
-    )
+    below = [call for call in _absent(shown, seen, held) if not _was_found(call, threshold, held)]
+    judged = [held.judged.get(call.detection_id) for call in below]
+    n_below = sum(_is_above(call, lowest) and said is None for call, said in zip(below, judged, strict=True))
+    n_kept = sum(said is not None and said.verdict in _KEPT for said in judged)
+    notes: tuple[str, ...] = ()
+    if n_kept:
+        notes = (
+            f"{seen.path}: {n_kept} confirmed calls that score below {threshold:g} are not in it, and may never have been; "
+            "they are left as they were. To withdraw one, write no in its Review",
+        )
     if not n_below:
-        return ()
+        return notes
     return (
+        *notes,
         f"{seen.path}: {n_below} calls that score below {threshold:g} are not in it, and may never have been, since tables "
         "were written at several thresholds; they are left as they were",
     )
