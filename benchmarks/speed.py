@@ -14,9 +14,13 @@ import whalescan
 from benchmarks import plain
 from benchmarks.table import Row
 from whalescan.config import WorkOptions
+from whalescan.engine import plan
+from whalescan.engine.dispatch import Dispatch
+from whalescan.engine.interruption import Interruption
+from whalescan.engine.worker import Task, score_chunk
+from whalescan.engine.workforce import workforce
 from whalescan.learn.simulation import SeaOptions, simulate
 from whalescan.sound.recordings import find, inspect
-from whalescan.survey import engine, plan
 
 MINUTES = 20
 HOP_S = 1.0
@@ -45,13 +49,15 @@ def _chunks(path: Path, dask: bool) -> None:
     """Score every chunk with one worker, with and without Dask."""
     model = whalescan.load_model()
     grid = model.spec.grid(HOP_S)
-    task = engine.Task(model, grid, "cpu", 32)
-    chunks = plan.chunks(inspect(find([path])[0]), 1, grid, 32, chunk_s=64)
-    scored = (
-        engine.score_chunks(chunks, task, WorkOptions(workers=1)) if dask else (engine.score_chunk(c, task) for c in chunks)
-    )
-    for _ in scored:
-        pass
+    task = Task(model, grid, "cpu", 32)
+    chunks = plan.chunks(inspect(find([path])[0]), 1, grid, 2 * task.batch_size)
+    if not dask:
+        for chunk in chunks:
+            score_chunk(chunk, task)
+        return
+    with workforce(WorkOptions(workers=1), 0) as workers:
+        for _ in Dispatch(chunks, task, workers, Interruption(), print):
+            pass
 
 
 def _alternating(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:

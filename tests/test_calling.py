@@ -15,7 +15,8 @@ from whalescan.calls.detections import DetectionRule
 from whalescan.core import Detection, Piece, Recording, WindowGrid, WindowScores
 from whalescan.sound import timeline
 from whalescan.tables.calling import carried_on, find_calls
-from whalescan.tables.scorefile import ScoreFile
+from whalescan.tables.chains import Scored, call_all
+from whalescan.tables.scorefile import ScoreFile, write_scores
 
 GRID = WindowGrid(2000, 4000, 500)
 RULE = DetectionRule(threshold=0.5)
@@ -111,3 +112,12 @@ def test_paths_are_of_no_interest() -> None:
     moved = replace(one, path=Path("/elsewhere/x.wav"))
     windows = scored(np.random.default_rng(5), 8)
     assert list(find_calls(score_file(one, windows), RULE)) == list(find_calls(score_file(moved, windows), RULE))
+
+
+def test_what_is_called_brings_no_second_copy_of_the_recording_unless_the_stored_one_differs(tmp_path: Path) -> None:
+    stored = recording(0, 60)
+    write_scores(tmp_path, score_file(stored, scored(np.random.default_rng(1), 3)))
+    (called,) = call_all(tmp_path, [Scored(stored, (1,))], RULE)
+    assert called.recording is stored
+    (called,) = call_all(tmp_path, [Scored(replace(stored, identity="another"), (1,))], RULE)
+    assert called.recording == stored, "scores are of what was scored"

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from tests.conftest import write_sound
 from whalescan.cli import main
 from whalescan.core import FloatArray, WindowScores
+from whalescan.engine.plan import Chunk
+from whalescan.engine.worker import ScoredChunk
 from whalescan.sound import clocks
 from whalescan.survey import checkup, checkwords
-from whalescan.survey.engine import ScoredChunk
-from whalescan.survey.plan import Chunk
 from whalescan.survey.words import hours, kind_of
 
 RATE_HZ = 2000

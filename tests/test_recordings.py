@@ -11,9 +11,13 @@ import soundfile
 
 from tests.conftest import recording_of, write_sound
 from whalescan import RecordingError, UsageError
+from whalescan.config import ScoreOptions
 from whalescan.core import FloatArray, plain_text
 from whalescan.sound import reading
+from whalescan.sound.clocks import ClockOptions
 from whalescan.sound.recordings import Found, find, inspect
+from whalescan.survey.inspection import inspect_all
+from whalescan.tables.csvs import FileRow
 
 
 def test_folders_are_searched_whatever_the_case_of_the_suffix(tmp_path: Path, noise: FloatArray) -> None:
@@ -38,6 +42,14 @@ def test_recordings_that_would_share_a_name(tmp_path: Path, noise: FloatArray) -
     names = [found.name for found in find([tmp_path / "one", tmp_path / "two"])]
     assert len(set(names)) == 4
     assert {"one/b.wav", "two/b.wav"} < set(names)
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 500, 1300])
+def test_each_of_any_number_is_looked_at_once_and_in_order(tmp_path: Path, n: int) -> None:
+    found = [Found(f"{i}", tmp_path / f"{i}.wav", f"{i}.wav") for i in range(n)]
+    assert [row.name for row in inspect_all(found, ClockOptions(), ScoreOptions()) if isinstance(row, FileRow)] == [
+        one.name for one in found
+    ]
 
 
 @pytest.mark.parametrize("inputs", [[], ["nowhere"], ["nowhere/*.wav"]])

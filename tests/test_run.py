@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import struct
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tests.conftest import recording_of, write_sound
 from whalescan import ModelError, OutputError, Status, Survey, UsageError, load_model
 from whalescan.config import ScoreOptions, TableOptions, WorkOptions
 from whalescan.detector.modelfile import rewrite_model
-from whalescan.survey import engine, plan
+from whalescan.engine import dispatch, plan, worker, workforce
 from whalescan.survey.job import Job, method
 from whalescan.survey.run import detect, run
 from whalescan.tables.files import write_whole
@@ -138,12 +139,13 @@ def test_a_second_run_scores_nothing_again(sea: Path, out: Path, tmp_path: Path,
     (tmp_path / "out" / "scores" / "SIM_20260401T000040Z.npz").unlink()
     scored = []
 
-    def spy(chunks: object, task: engine.Task, options: WorkOptions) -> object:
-        for chunk in engine.score_chunks(chunks, task, options):  # type: ignore[arg-type]
-            scored.append(chunk.chunk.recording.name)
-            yield chunk
+    class Spy(dispatch.Dispatch):
+        def __iter__(self) -> Iterator[worker.ScoredChunk]:
+            for chunk in super().__iter__():
+                scored.append(chunk.chunk.recording.name)
+                yield chunk
 
-    monkeypatch.setattr("whalescan.survey.run.score_chunks", spy)
+    monkeypatch.setattr("whalescan.survey.scoring.Dispatch", Spy)
     whalescan.scan(sea, tmp_path / "out", hop=0.5)
     assert scored == ["SIM_20260401T000040Z"]
     assert contents(tmp_path / "out") == contents(out)
@@ -204,13 +206,13 @@ def test_failed_recordings_take_no_time_in_the_deployment(sea: Path, tmp_path: P
 def test_a_recording_that_vanishes_is_named(sea: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "in"
     shutil.copytree(sea, folder)
-    score = engine.score_chunks
 
-    def vanish(chunks: object, task: engine.Task, options: WorkOptions) -> object:
-        next(folder.glob("*.wav")).unlink()
-        return score(chunks, task, options)  # type: ignore[arg-type]
+    class Vanish(dispatch.Dispatch):
+        def __iter__(self) -> Iterator[worker.ScoredChunk]:
+            next(folder.glob("*.wav")).unlink()
+            return super().__iter__()
 
-    monkeypatch.setattr("whalescan.survey.run.score_chunks", vanish)
+    monkeypatch.setattr("whalescan.survey.scoring.Dispatch", Vanish)
     survey = whalescan.scan(folder, tmp_path / "out", hop=1.0)
     assert [row.outcome.status for row in survey.files] == [Status.FAILED, Status.DONE, Status.DONE]
     assert "not there any more" in survey.files[0].outcome.problem
@@ -320,14 +322,14 @@ def test_a_disk_that_fills_up_keeps_what_was_finished(
 def test_a_chunk_whose_scoring_breaks_is_named_and_tried_again(
     sea: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score = engine.score_chunk
+    score = worker.score_chunk
 
-    def breaks(chunk: plan.Chunk, task: engine.Task) -> engine.ScoredChunk:
+    def breaks(chunk: plan.Chunk, task: worker.Task) -> worker.ScoredChunk:
         if chunk.recording.name.endswith("0040Z"):
             raise MemoryError("out of memory")
         return score(chunk, task)
 
-    monkeypatch.setattr(engine, "score_chunk", breaks)
+    monkeypatch.setattr(dispatch, "score_chunk", breaks)
     survey = whalescan.scan(sea, tmp_path, hop=0.5)
     assert _status(survey)["SIM_20260401T000040Z"] == (Status.FAILED, "MemoryError: out of memory")
     assert survey.exit_code == 3
@@ -337,7 +339,7 @@ def test_a_chunk_whose_scoring_breaks_is_named_and_tried_again(
 
 
 def test_a_scheduler_that_is_not_there(sea: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "_PATIENCE", "1s")
+    monkeypatch.setattr(workforce, "ANSWER_S", 1)
     with pytest.raises(UsageError, match=r"127\.0\.0\.1:1"):
         whalescan.scan(sea, tmp_path, scheduler="tcp://127.0.0.1:1")
 
@@ -361,7 +363,7 @@ def test_without_an_output_nothing_is_left(sea: Path, out: Path) -> None:
 def test_chunks_share_every_sample_and_whole_batches(sea: Path) -> None:
     recording = replace(recording_of(next(sea.glob("*.wav"))), n_frames=1_234_567)
     grid = whalescan.WindowGrid(2000, 4000, 500)
-    chunks = list(plan.chunks(recording, 1, grid, 32, chunk_s=60))
+    chunks = list(plan.chunks(recording, 1, grid, 7 * 32))
     assert [c.own_samples(grid)[0] for c in chunks[1:]] == [c.own_samples(grid)[1] for c in chunks[:-1]]
     assert (chunks[0].own_samples(grid)[0], chunks[-1].own_samples(grid)[1]) == (0, 1_234_567)
     assert all(c.n_windows % 32 == 0 for c in chunks[:-1])

@@ -16,8 +16,8 @@ from tests.conftest import write_sound
 from tests.test_sidecars import Raw, write_xwav
 from whalescan import Status
 from whalescan.config import TableOptions
+from whalescan.engine import plan
 from whalescan.learn.simulation import SeaOptions, write_recordings
-from whalescan.survey import plan
 from whalescan.survey.run import detect
 
 RATE = 2000

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tests.test_timeline import START, recording
 from whalescan.core import Piece, Recording, WindowGrid
+from whalescan.engine import plan
 from whalescan.sound import timeline
 from whalescan.sound.windows import cut, hearing, unheard
-from whalescan.survey import plan
 
 GRIDS = st.sampled_from([500, 1000, 2000, 2700, 4000]).map(lambda hop: WindowGrid(2000, 4000, hop))
 FRAMES = st.integers(100, 60_000)
@@ -47,7 +47,7 @@ def test_chunks_hear_what_the_whole_recording_hears(
     sound = np.random.default_rng(1).standard_normal(within.n_samples).astype(np.float32)
     n = plan.n_windows(one, after, grid)
     whole = cut(sound[: grid.begin_sample(n - 1) + 4000], grid, n, within.jumps)
-    for chunk in plan.chunks(one, 1, grid, batch, chunk_s=1, after=after):
+    for chunk in plan.chunks(one, 1, grid, batch, after):
         begin, end = chunk.needed_samples(grid)
         here = [jump - begin for jump in within.jumps if begin < jump < end]
         own = cut(sound[begin:end], grid, chunk.n_windows, here)

@@ -13,6 +13,7 @@ from whalescan._api import load_model, scan
 from whalescan._version import __version__
 from whalescan.core import (
     Annotation,
+    ClusterError,
     Detection,
     ModelError,
     Outcome,
@@ -31,6 +32,7 @@ from whalescan.tables.selections import read_selections
 
 __all__ = [
     "Annotation",
+    "ClusterError",
     "Detection",
     "Model",
     "ModelError",

@@ -32,6 +32,7 @@ def scan(
     batch_size: int = WorkOptions.batch_size,
     workers: int = 0,
     scheduler: str = "",
+    jobqueue: str = "",
     any_class: bool = False,
     restart: bool = False,
     quiet: bool = True,
@@ -57,6 +58,7 @@ def scan(
         batch_size: windows scored at a time.
         workers: chunks scored beside each other; 0 for one a core.
         scheduler: address or scheduler file of a Dask cluster; empty for this machine.
+        jobqueue: batch system that starts ``workers``: ``slurm``, ``pbs``, ``sge`` or ``lsf``.
         any_class: take a model that does not know upcalls, too.
         restart: score again what was scored before.
         quiet: no progress bar.
@@ -66,7 +68,7 @@ def scan(
 
     Raises:
         UsageError, ModelError: before anything is started.
-        OutputError: when results cannot be written.
+        OutputError, ClusterError: when results cannot be written, or a cluster is gone; what was finished is kept.
     """
     from whalescan.survey.job import Job
     from whalescan.survey.run import run  # Dask takes its time to import
@@ -89,7 +91,16 @@ def scan(
                     os.fspath(pars),
                     os.fspath(makara),
                 ),
-                work=WorkOptions(device, batch_size, workers, scheduler, any_class, restart, quiet),
+                work=WorkOptions(
+                    device=device,
+                    batch_size=batch_size,
+                    workers=workers,
+                    scheduler=scheduler,
+                    jobqueue=jobqueue,
+                    any_class=any_class,
+                    restart=restart,
+                    quiet=quiet,
+                ),
             )
         )
 

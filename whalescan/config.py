@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from whalescan.core import UsageError
 
 ALL_CHANNELS = "all"
+QUEUES = ("slurm", "pbs", "sge", "lsf")
+"""Batch systems that can be asked for workers."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,13 @@ class WorkOptions:
     Attributes:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         batch_size: windows scored at a time.
-        workers: chunks scored beside each other on this machine; 0 for as many as suit it.
+        workers: chunks scored beside each other on this machine, or workers that a batch system is asked for; 0 for as many
+            as suit this machine.
         scheduler: address or scheduler file of a Dask cluster; empty for this machine.
+        jobqueue: batch system that is asked for workers, one of `QUEUES`; empty for none.
+        in_processes: whether a survey's workers on this machine are processes of their own, which a broken recording may
+            kill without harm. Not from a script: Python would start it again in each of them.
+        performance_report: HTML file for Dask's report of who worked when; empty for none.
         any_class: take a model that does not know upcalls, too.
         restart: use nothing of an earlier run.
         quiet: no progress bar and no summary.
@@ -79,6 +86,9 @@ class WorkOptions:
     batch_size: int = 32
     workers: int = 0
     scheduler: str = ""
+    jobqueue: str = ""
+    in_processes: bool = False
+    performance_report: str = ""
     any_class: bool = False
     restart: bool = False
     quiet: bool = False
@@ -87,3 +97,9 @@ class WorkOptions:
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.workers < 0:
             raise UsageError("--batch-size must be at least 1 and --workers at least 0")
+        if self.jobqueue and self.jobqueue not in QUEUES:
+            raise UsageError(f"--jobqueue {self.jobqueue!r} is not known; choose one of {', '.join(QUEUES)}")
+        if self.jobqueue and self.scheduler:
+            raise UsageError("--jobqueue starts a scheduler of its own; leave out --scheduler")
+        if self.jobqueue and not self.workers:
+            raise UsageError("say how many workers --jobqueue shall ask for: --workers N")

@@ -52,6 +52,8 @@ _work_options = together(
     click.option("--batch-size", type=int, default=WorkOptions.batch_size, show_default=True, help="Windows at a time."),
     workers_option,
     click.option("--scheduler", default="", help="A Dask cluster: its address or scheduler file. Default: this machine."),
+    click.option("--jobqueue", default="", help="A batch system that starts --workers: slurm, pbs, sge or lsf."),
+    click.option("--performance-report", default="", metavar="FILE.html", help="Dask's report of who worked when."),
     click.option("--any-class", is_flag=True, help="Take a model that does not know upcalls, too."),
     click.option("--restart", is_flag=True, help="Use nothing of an earlier run in OUT."),
     click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary."),
@@ -83,6 +85,8 @@ def run(
     batch_size: int,
     workers: int,
     scheduler: str,
+    jobqueue: str,
+    performance_report: str,
     any_class: bool,
     restart: bool,
     quiet: bool,
@@ -103,7 +107,19 @@ def run(
             output=output,
             scores=ScoreOptions(model, hop, channel),
             tables=_asked_for(TableOptions(threshold, timezone, time_format), said),
-            work=WorkOptions(device, batch_size, workers, scheduler, any_class, restart, quiet, verbose),
+            work=WorkOptions(
+                device=device,
+                batch_size=batch_size,
+                workers=workers,
+                scheduler=scheduler,
+                jobqueue=jobqueue,
+                in_processes=True,
+                performance_report=performance_report,
+                any_class=any_class,
+                restart=restart,
+                quiet=quiet,
+                verbose=verbose,
+            ),
         )
     )
     _report(survey, output, quiet)

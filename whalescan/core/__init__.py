@@ -1,13 +1,24 @@
 """The nouns and the errors. Every floor of the house speaks in these words."""
 
 from whalescan.core.calls import Annotation, Detection, Outcome, Status, plain_text
-from whalescan.core.errors import ModelError, OutputError, RecordingError, TableError, UsageError, WhalescanError
+from whalescan.core.errors import (
+    ClusterError,
+    DiskError,
+    ModelError,
+    OutputError,
+    RecordingError,
+    TableError,
+    UsageError,
+    WhalescanError,
+)
 from whalescan.core.sound import FloatArray, IntArray, PcmLayout, Recording, WindowScores
 from whalescan.core.time import Gap, GapKind, Loss, Piece, WindowGrid, from_ns, to_ns
 
 __all__ = [
     "Annotation",
+    "ClusterError",
     "Detection",
+    "DiskError",
     "FloatArray",
     "Gap",
     "GapKind",

@@ -21,12 +21,19 @@ _BOX_LOGIT = -4.0
 
 
 class Scorer:
-    """A model on a device. Scores depend on the batch's size, not on who else is scoring."""
+    """A model on a device. Scores depend on the batch's size, not on who else is scoring.
+
+    Attributes:
+        batch_size: windows that are scored at a time, where they fit.
+        note: what was not as it was asked for; empty where nothing was.
+    """
 
     def __init__(self, model: Model, device: torch.device, batch_size: int) -> None:
         self.spec = model.spec
         self.device = device
         self.batch_size = batch_size
+        self.note = ""
+        self._most = batch_size
         self._detector = prepare_for_scanning(load_detector(model), device, best_dtype(device))
         self._slope, self._offset = torch.tensor(model.spec.calibration, device=device).T
 
@@ -41,8 +48,21 @@ class Scorer:
         """
         windows = cut(samples, grid, n_windows, jumps)
         with torch.inference_mode(), _one_thread:
-            batches = [self._score(windows[i : i + self.batch_size]) for i in range(0, n_windows, self.batch_size)]
+            batches = [self._fit(windows[i : i + self.batch_size]) for i in range(0, n_windows, self.batch_size)]
         return WindowScores.join(batches)
+
+    def _fit(self, windows: FloatArray) -> WindowScores:
+        """Score a batch, in parts where the device's memory does not hold it whole."""
+        try:
+            if len(windows) <= self._most:
+                return self._score(windows)
+        except torch.cuda.OutOfMemoryError:
+            if len(windows) == 1:
+                raise
+            self._most = min(self._most, -(-len(windows) // 2))
+            self.note = f"out of memory on {self.device} with {self.batch_size} windows at a time: went on with {self._most}"
+            torch.cuda.empty_cache()
+        return WindowScores.join([self._fit(windows[i : i + self._most]) for i in range(0, len(windows), self._most)])
 
     def _score(self, windows: FloatArray) -> WindowScores:
         contrast = self._detector.frontend.contrast(torch.from_numpy(windows.copy()).to(self.device))

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from whalescan.core import FloatArray, Recording, RecordingError
+from whalescan.core import DiskError, FloatArray, Recording, RecordingError
 
 SEGMENT_S = 30
 MARGIN_S = 1
@@ -77,7 +77,8 @@ def read(recording: Recording, channel: int, rate_hz: int, begin: int, end: int,
         after: recordings in which the sound goes on, where ``end`` lies past the recording's own.
 
     Raises:
-        RecordingError: when the file cannot be opened any more.
+        RecordingError: when the file is not there any more.
+        DiskError: when it cannot be opened now.
     """
     own_end = recording.n_samples(rate_hz)
     parts = [_read_own(recording, channel, rate_hz, begin, min(end, own_end))]
@@ -175,13 +176,14 @@ def open_at(recording: Recording, frame: int) -> soundfile.SoundFile:
     """The recording's file, positioned at a frame.
 
     Raises:
-        RecordingError: when it cannot be opened any more.
+        RecordingError: when it is not there any more.
+        DiskError: when it cannot be opened now.
         soundfile.LibsndfileError: when it is damaged.
     """
     path = recording.path
-    if not path.is_file():
-        raise RecordingError(f"{path}: is not there any more; bring it back and give the same command again")
     try:
+        if not path.is_file():
+            raise RecordingError(f"{path}: is not there any more; bring it back and give the same command again")
         if recording.layout is None:
             file = soundfile.SoundFile(path)
         else:
@@ -193,8 +195,10 @@ def open_at(recording: Recording, frame: int) -> soundfile.SoundFile:
                 subtype=recording.layout.subtype,
                 endian=recording.layout.endian,
             )
+    except PermissionError as error:
+        raise RecordingError(f"{path}: cannot be opened any more ({error.strerror}); give the same command again") from error
     except OSError as error:
-        raise RecordingError(f"{path}: cannot be opened any more ({error.strerror or error})") from error
+        raise DiskError(f"{path}: cannot be opened now ({error.strerror or error}); give the same command again") from error
     try:
         file.seek(frame)
     except soundfile.LibsndfileError:

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import soundfile
 
-from whalescan.core import Recording, RecordingError, UsageError, plain_text
+from whalescan.core import DiskError, Recording, RecordingError, UsageError, plain_text
 from whalescan.sound import clocks, headers
 from whalescan.sound.clocks import ClockOptions, StartTime
 
@@ -47,22 +47,22 @@ def find(inputs: Sequence[str | os.PathLike[str]]) -> list[Found]:
     """
     if not inputs:
         raise UsageError("no recordings given; name a folder, files, or a pattern such as 'survey/*.wav'")
-    below: dict[Path, tuple[PurePosixPath, Path]] = {}
+    below: dict[Path, tuple[str, str]] = {}
     for text in inputs:
         try:
             matches = _expand(text)
         except OSError as error:
             raise UsageError(f"{os.fspath(text)}: cannot be looked at ({error.strerror or error})") from error
-        found = [(path, path.relative_to(root)) for root, paths in matches for path in paths]
+        found = [(path, path.relative_to(root).as_posix()) for root, paths in matches for path in paths]
         if not found:
             kinds = " ".join(sorted(SUFFIXES))
             raise UsageError(f"{os.fspath(text)}: no recordings there; whalescan reads {kinds}")
         for path, relative in found:
-            root = path.parents[len(relative.parts) - 1]
-            below.setdefault(path, (PurePosixPath(relative.as_posix()), root))
+            below.setdefault(path, (relative, path.parents[relative.count("/")].name or "root"))
     names = _unique_names(below)
     return sorted(
-        (Found(names[path], path, str(below[path][0])) for path in below), key=lambda found: (found.name, str(found.path))
+        (Found(names[path], path, relative) for path, (relative, _) in below.items()),
+        key=lambda found: (found.name, str(found.path)),
     )
 
 
@@ -116,24 +116,26 @@ def _suffix(name: str) -> str:
     return PurePosixPath(name).suffix.lower()
 
 
-def _unique_names(below: dict[Path, tuple[PurePosixPath, Path]]) -> dict[Path, str]:
+def _unique_names(below: dict[Path, tuple[str, str]]) -> dict[Path, str]:
     """Path below the given folder without suffix; with it, then with the folder's name and a number, where two agree.
 
     Names that differ only in case, or in signs that tables cannot hold, count as the same; so does one that would be taken
     for another recording's channel.
+
+    Args:
+        below: of each recording, the path below the given folder, and that folder's name.
     """
 
     def key(name: str) -> str:
         return plain_text(name).casefold()
 
-    def settle(names: dict[Path, str], longer: dict[Path, str]) -> dict[Path, str]:
+    def clashing(names: dict[Path, str]) -> list[Path]:
         count = Counter(map(key, names.values()))
-        clashes = {path for path, name in names.items() if count[key(name)] > 1 or _CHANNEL_NAME.search(name)}
-        return {path: longer[path] if path in clashes else name for path, name in names.items()}
+        return [path for path, name in names.items() if count[key(name)] > 1 or _CHANNEL_NAME.search(name)]
 
-    relative = {path: str(name) for path, (name, _) in below.items()}
-    names = settle({path: str(name.with_suffix("")) for path, (name, _) in below.items()}, relative)
-    names = settle(names, {path: f"{root.name or 'root'}/{relative[path]}" for path, (_, root) in below.items()})
+    names = {path: str(PurePosixPath(relative).with_suffix("")) for path, (relative, _) in below.items()}
+    names |= {path: below[path][0] for path in clashing(names)}
+    names |= {path: "/".join(reversed(below[path])) for path in clashing(names)}
     count: Counter[str] = Counter()
     for path in sorted(names):
         count[key(names[path])] += 1
@@ -219,6 +221,26 @@ def _identify(file: BinaryIO) -> tuple[int, str]:
     file.seek(max(facts.st_size - _END_BYTES, 0))
     ends.update(file.read(_END_BYTES))
     return facts.st_size, f"{facts.st_size}-{facts.st_mtime_ns}-{ends.hexdigest()[:16]}"
+
+
+def has_changed(recording: Recording) -> bool:
+    """Whether another file lies there now than the one that was inspected.
+
+    Raises:
+        RecordingError: when none is there any more.
+        DiskError: when the disk does not say.
+    """
+    path = recording.path
+    try:
+        with path.open("rb") as file:
+            return _identify(file)[1] != recording.identity
+    except (FileNotFoundError, PermissionError) as error:
+        reason = error.strerror or error
+        raise RecordingError(
+            f"{path}: is not there any more ({reason}); bring it back and give the same command again"
+        ) from error
+    except OSError as error:
+        raise DiskError(f"{path}: cannot be read now ({error.strerror or error}); give the same command again") from error
 
 
 def content_key(recording: Recording) -> str:

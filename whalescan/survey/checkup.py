@@ -15,12 +15,12 @@ from dask.system import CPU_COUNT
 
 from whalescan.core import Gap, Recording, RecordingError, to_ns
 from whalescan.detector.spec import find_model
+from whalescan.engine.plan import Chunk
+from whalescan.engine.worker import Task, score_chunk
 from whalescan.sound import gaps, recordings, soundness, timeline
 from whalescan.sound.clocks import ClockOptions
-from whalescan.survey.engine import Task, score_chunk
 from whalescan.survey.inspection import inspect_all
 from whalescan.survey.job import Job
-from whalescan.survey.plan import Chunk
 from whalescan.survey.words import no_clock
 from whalescan.tables.chains import Scored
 from whalescan.tables.csvs import FileRow

@@ -13,6 +13,7 @@ from whalescan.calls.judgements import UNREVIEWED, Judgement, same_box
 from whalescan.calls.settling import Settled, in_turn, settle
 from whalescan.core import Detection, UsageError
 from whalescan.survey import provenance
+from whalescan.survey.lock import alone
 from whalescan.survey.outputs import FILES, Survey
 from whalescan.survey.provenance import Kept
 from whalescan.survey.run import detect, views_again
@@ -93,6 +94,11 @@ def import_review(output: Path, tables: Sequence[Path], reviewer: str = "") -> I
     """
     kept = provenance.read(output)
     _check_views(output, kept)
+    with alone(output):
+        return _take_back(output, kept, tables, reviewer)
+
+
+def _take_back(output: Path, kept: Kept, tables: Sequence[Path], reviewer: str) -> Imported:
     known = manifest.read(output)
     found = _once(table for given in tables for table in find_tables(given))
     if not found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from whalescan.config import ScoreOptions
@@ -19,12 +20,19 @@ from whalescan.tables.scorefile import read_recording, score_path
 
 _READERS = 8
 """Headers read at a time: on a shared disk, waiting is what takes time."""
+_LARGEST_SHARE = 64
+"""Recordings that a reader takes at a time: a future for each would take as much memory as the recordings themselves."""
 
 
 def inspect_all(found: Sequence[Found], clock: ClockOptions, options: ScoreOptions) -> list[Scored | FileRow]:
     """Every recording that can be scored, or the row that says why it cannot; only headers are read."""
+    share = max(1, min(len(found) // _READERS, _LARGEST_SHARE))
+
+    def inspect_share(first: int) -> list[Scored | FileRow]:
+        return [_inspect(one, clock, options) for one in found[first : first + share]]
+
     with ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(lambda one: _inspect(one, clock, options), found))
+        return list(chain.from_iterable(pool.map(inspect_share, range(0, len(found), share))))
 
 
 def kept_entries(output: Path, options: ScoreOptions, clock: ClockOptions) -> list[Scored | FileRow]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -102,16 +102,29 @@ def _write_raven(output: Path, placed: Sequence[Placed], files: Sequence[FileRow
     """The tables that Raven opens; what an analyst changed in one is set aside, not overwritten."""
     options = SelectionOptions(views.detector, views.options.raven_root)
     folder = output / "selections"
-    tables = {
-        folder / f"{place.recording.name}{_TABLE_SUFFIX}": raven.table_bytes(
-            [replace(place, sequence_offset_s=0.0)], options
-        )
-        for place in placed
+    contents: dict[Path, Sequence[Placed]] = {
+        folder / f"{place.recording.name}{_TABLE_SUFFIX}": [replace(place, sequence_offset_s=0.0)] for place in placed
     }
-    tables[output / DEPLOYMENT_TABLE] = raven.table_bytes(placed, options)
-    Tables(output).write(tables, views.rule.threshold, folder)
+    contents[output / DEPLOYMENT_TABLE] = placed
+    Tables(output).write(_RavenTables(contents, options), views.rule.threshold, folder)
     listed = [row.recording for row in files if row.recording is not None]
     write_whole(output / LIST_FILE, raven.list_file_bytes(listed, options))
+
+
+class _RavenTables(Mapping[Path, bytes]):
+    """Tables by their paths, each made whenever it is asked for: those of a long survey do not lie in memory together."""
+
+    def __init__(self, contents: Mapping[Path, Sequence[Placed]], options: SelectionOptions) -> None:
+        self._contents, self._options = contents, options
+
+    def __getitem__(self, path: Path) -> bytes:
+        return raven.table_bytes(self._contents[path], self._options)
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(self._contents)
+
+    def __len__(self) -> int:
+        return len(self._contents)
 
 
 def _write_formats(output: Path, placed: Sequence[Placed], views: Views) -> None:

@@ -57,6 +57,7 @@ def write(job: Job, how: Method, survey: Survey, started_utc: datetime, started_
             "batch_size": work.batch_size,
             "workers": work.workers,
             "scheduler": work.scheduler,
+            "jobqueue": work.jobqueue,
             "any_class": work.any_class,
         },
         "model": {

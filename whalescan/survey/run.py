@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from whalescan.config import TableOptions
-from whalescan.sound import recordings, timeline
+from whalescan.sound import recordings
 from whalescan.sound.clocks import ClockOptions
-from whalescan.survey import plan, provenance
-from whalescan.survey.assembly import Assembly
-from whalescan.survey.engine import Task, score_chunks
+from whalescan.survey import provenance
 from whalescan.survey.inspection import inspect_all, kept_entries
-from whalescan.survey.job import Job, Method, method
+from whalescan.survey.job import Job, method
+from whalescan.survey.lock import alone
+from whalescan.survey.logbook import Logbook
 from whalescan.survey.outputs import PROVENANCE, Survey, write_tables
-from whalescan.survey.progress import Progress
 from whalescan.survey.provenance import Kept
 from whalescan.survey.reports import check_reports, write_reports
+from whalescan.survey.scoring import score_all
 from whalescan.survey.views import Views
 from whalescan.tables import judgementfile, manifest
-from whalescan.tables.chains import Scored
-from whalescan.tables.csvs import FileRow
 from whalescan.tables.files import check_writable
 
 
@@ -32,7 +31,8 @@ def run(job: Job) -> Survey:
 
     Raises:
         UsageError, ModelError: before anything is started.
-        OutputError: when results cannot be written; what was written before is kept.
+        OutputError, ClusterError: when results cannot be written, or workers are gone; what was finished is kept.
+        KeyboardInterrupt: when the user wanted an end; likewise.
     """
     started = datetime.now(UTC), time.monotonic()
     clock = ClockOptions(job.tables.timezone, job.tables.time_format)
@@ -40,17 +40,22 @@ def run(job: Job) -> Survey:
     views = Views.of(how, job.tables)
     views.check()
     check_reports(job.tables, views)
-    if not job.work.scheduler:
+    if not (job.work.scheduler or job.work.jobqueue):
         _check_device(job.work.device)
     found = recordings.find(job.inputs)
     check_writable(job.output)
-    _check_kept(job.output)
-    entries = inspect_all(found, clock, job.scores)
-    (job.output / PROVENANCE).unlink(missing_ok=True)  # until all is written, there is no finished run
-    _score(entries, job, how)
-    survey = write_tables(job.output, entries, views)
-    provenance.write(job, how, survey, *started)
-    write_reports(job.output, survey, views)
+    with alone(job.output) as warning, Logbook(job.output) as log:
+        _check_kept(job.output)
+        log.write("run", f"{how.detector}: {', '.join(job.inputs)}; process {os.getpid()} on {platform.node()}")
+        if warning:
+            log.write("note", warning)
+        entries = inspect_all(found, clock, job.scores)
+        (job.output / PROVENANCE).unlink(missing_ok=True)  # until all is written, there is no finished run
+        score_all(entries, job, how, log)
+        survey = write_tables(job.output, entries, views)
+        provenance.write(job, how, survey, *started)
+        write_reports(job.output, survey, views)
+        log.write("done", f"{len(survey.files)} recordings, {len(survey.detections)} calls")
     return survey
 
 
@@ -68,9 +73,10 @@ def detect(output: Path, threshold: float | None = None, options: TableOptions |
     kept = provenance.read(output)
     views = views_again(kept, threshold, options)
     clock = ClockOptions(kept.tables.timezone, kept.tables.time_format)
-    survey = write_tables(output, kept_entries(output, kept.scores, clock), views)
-    provenance.update(output, views, survey)
-    write_reports(output, survey, views)
+    with alone(output):
+        survey = write_tables(output, kept_entries(output, kept.scores, clock), views)
+        provenance.update(output, views, survey)
+        write_reports(output, survey, views)
     return survey
 
 
@@ -88,36 +94,6 @@ def views_again(kept: Kept, threshold: float | None = None, options: TableOption
     return views
 
 
-def _score(entries: Sequence[Scored | FileRow], job: Job, how: Method) -> None:
-    """Score what has not been scored yet, and leave it on disk."""
-    work, grid = job.work, how.grid
-    assembly = Assembly(job.output / "scores", how.model, grid, work.batch_size)
-    scored = [entry for entry in entries if isinstance(entry, Scored)]
-    followers = timeline.followers(entry.recording for entry in scored)
-    total_s = sum(entry.recording.duration_s * len(entry.channels) for entry in scored)
-    with Progress(total_s, work.quiet) as progress:
-        waiting = []
-        for entry in scored:
-            after = plan.following(entry.recording, followers, grid)
-            for channel in entry.channels:
-                if not work.restart and assembly.is_done(entry.recording, channel, after):
-                    progress.skip(entry.recording.duration_s)
-                else:
-                    waiting.append((entry.recording, channel, after))
-        if not waiting:
-            return
-        chunks = (
-            chunk
-            for recording, channel, after in waiting
-            for chunk in plan.chunks(recording, channel, grid, work.batch_size, after=after)
-        )
-        for done in score_chunks(chunks, Task(how.model, grid, work.device, work.batch_size), work):
-            begin, end = done.chunk.own_samples(grid)
-            progress.add(grid.seconds(end - begin))
-            if assembly.add(done) and work.verbose:
-                progress.note(f"{done.chunk.recording.name}: scored")
-
-
 def _check_kept(output: Path) -> None:
     """See before hours of work that what an earlier run and its reviewers left can be read."""
     manifest.read(output)
@@ -125,6 +101,8 @@ def _check_kept(output: Path) -> None:
 
 
 def _check_device(name: str) -> None:
+    if name in ("auto", "cpu"):
+        return
     from whalescan.detector.scoring import choose_device  # torch takes seconds to import
 
     choose_device(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whalescan.calls.detections import DetectionRule
@@ -85,4 +85,6 @@ def _length_s(held: Iterable[Sequence[ScoreFile]]) -> float:
 
 
 def _read(folder: Path, entry: Scored) -> list[ScoreFile]:
-    return [read_scores(score_path(folder, entry.recording.name, channel)) for channel in entry.channels]
+    """Scores, with the recording that is at hand where it is the same: whoever keeps what was called keeps no second one."""
+    read = [read_scores(score_path(folder, entry.recording.name, channel)) for channel in entry.channels]
+    return [replace(one, recording=entry.recording) if one.recording == entry.recording else one for one in read]

@@ -42,21 +42,62 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):  # the first error is the one to report
             partial.unlink(missing_ok=True)
-        held = isinstance(error, PermissionError) and path.exists()
-        remedy = "close it in Raven or Excel" if held else "make room or choose another --output"
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); {remedy}, and give the same command again: "
-            "what was finished is kept"
-        ) from error
+        raise _not_written(path, error) from error
+
+
+def append_whole(path: Path, end: int, content: bytes) -> None:
+    """Write behind the first ``end`` bytes, which are whole; whatever stands behind them is cut off.
+
+    Raises:
+        OutputError: as `write_whole` does; the first ``end`` bytes are untouched.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "r+b" if path.exists() else "x+b", buffering=0) as file:  # noqa: PTH123 - the mode varies
+            try:
+                file.truncate(end)
+                file.seek(end)
+                view = memoryview(content)
+                while view:
+                    view = view[file.write(view) :]
+                os.fsync(file.fileno())
+            except OSError:
+                with contextlib.suppress(OSError):  # what stands there is known to be no record, and cut off later
+                    file.truncate(end)
+                raise
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """See to it that a power cut does not undo what was renamed in a folder, where the system has a way to."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _not_written(path: Path, error: OSError) -> OutputError:
+    held = isinstance(error, PermissionError) and path.exists()
+    remedy = "close it in Raven or Excel" if held else "make room or choose another --output"
+    return OutputError(
+        f"{path}: cannot be written ({error.strerror or error}); {remedy}, and give the same command again: "
+        "what was finished is kept"
+    )
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
     """Comma, UTF-8, LF; quotes only where a cell needs them."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue().encode(errors="backslashreplace")
+    table = io.BytesIO()  # held once, and not as text and bytes
+    with io.TextIOWrapper(table, encoding="utf-8", errors="backslashreplace", newline="") as text:
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+        text.flush()
+        return table.getvalue()
 
 
 def iso_utc(moment: datetime | None) -> str:

@@ -7,6 +7,7 @@ earlier recordings, silent ones too.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -62,12 +63,16 @@ class Placed:
 
 def table_bytes(placed: Iterable[Placed], options: SelectionOptions) -> bytes:
     """A table of the calls of these recordings, in this order."""
-    rows = ["\t".join(COLUMNS)]
-    for place in placed:
-        for detection in place.detections:
-            cells = _cells(len(rows), place, detection, options)
-            rows.append("\t".join(plain_text(cell) for cell in cells))
-    return ("\n".join(rows) + "\n").encode(errors=_UNREADABLE)
+    table = io.BytesIO()  # a deployment's is long: it is held once, and not as rows, text and bytes
+    table.write(_line(COLUMNS))
+    calls = ((place, detection) for place in placed for detection in place.detections)
+    for selection, (place, detection) in enumerate(calls, start=1):
+        table.write(_line(_cells(selection, place, detection, options)))
+    return table.getvalue()
+
+
+def _line(cells: Iterable[str]) -> bytes:
+    return ("\t".join(map(plain_text, cells)) + "\n").encode(errors=_UNREADABLE)
 
 
 def list_file_bytes(recordings: Iterable[Recording], options: SelectionOptions) -> bytes:

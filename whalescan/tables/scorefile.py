@@ -111,15 +111,25 @@ def read_recording(path: Path) -> Recording:
     Raises:
         TableError: as `read_scores` does.
     """
+    return read_origin(path)[0]
+
+
+def read_origin(path: Path) -> tuple[Recording, str]:
+    """The recording whose scores lie in a file, and the fingerprint of what produced them, without the scores.
+
+    Raises:
+        TableError: as `read_scores` does.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return _recording(json.loads(str(file["about"]))["recording"])
+            return _recording(json.loads(str(file["about"]))["recording"]), str(file["fingerprint"])
     except _UNREADABLE as error:
         raise _no_scores(path, error) from error
 
 
 def _no_scores(path: Path, error: Exception) -> TableError:
-    return TableError(f"{path}: no scores can be read there ({error}); give the `run` command again")
+    there = "delete it and " if path.exists() else ""
+    return TableError(f"{path}: no scores can be read there ({error}); {there}give the `run` command again")
 
 
 def _facts(recording: Recording) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Recordings cut into chunks of windows: the unit of Dask's work."""
+"""Recordings cut into chunks of windows: the unit of Dask's work, of the journal, and of what an accident costs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from whalescan.core import Recording, WindowGrid
 from whalescan.sound import timeline
 
 CHUNK_S = 240
+LONG_CHUNK_S = 900
+"""Of a survey: fewer chunks to hand out, and each still done within a minute."""
+_SURVEY_S = 100 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +85,31 @@ def n_windows(recording: Recording, after: Sequence[Recording], grid: WindowGrid
     return -(-n_samples // grid.hop_samples) if after else grid.n_windows(n_samples)
 
 
+def chunk_windows(grid: WindowGrid, batch_size: int, total_s: float = 0.0) -> int:
+    """Windows of a chunk: a whole number of batches, so that windows meet in the same ones however a recording is cut.
+
+    Args:
+        grid: distance of the windows.
+        batch_size: windows of a batch.
+        total_s: seconds of sound in the whole survey.
+    """
+    chunk_s = CHUNK_S if total_s < _SURVEY_S else LONG_CHUNK_S
+    return max(1, round(chunk_s * grid.rate_hz / grid.hop_samples / batch_size)) * batch_size
+
+
 def chunks(
     recording: Recording,
     channel: int,
     grid: WindowGrid,
-    batch_size: int,
-    chunk_s: float | None = None,
+    step: int,
     after: tuple[Recording, ...] = (),
+    kept: Sequence[tuple[int, int]] = (),
 ) -> Iterator[Chunk]:
-    """Chunks of about ``chunk_s`` (`CHUNK_S` where None), each a whole number of batches.
-
-    So windows meet in the same batches however a recording is cut, and a score cannot depend on it.
-    """
+    """Chunks of ``step`` windows, but for those that are ``kept``: first window and last behind, in their order."""
     total = n_windows(recording, after, grid)
-    batches = max(1, round((chunk_s or CHUNK_S) * grid.rate_hz / grid.hop_samples / batch_size))
-    step = batches * batch_size
-    for first in range(0, total, step):
-        last = min(first + step, total)
-        yield Chunk(recording, channel, first, last - first, last == total, after)
+    ends = [0, *(end for _, end in kept)]
+    begins = [*(begin for begin, _ in kept), total]
+    for begin, end in zip(ends, begins, strict=True):
+        for first in range(begin, end, step):
+            last = min(first + step, end)
+            yield Chunk(recording, channel, first, last - first, last == total, after)

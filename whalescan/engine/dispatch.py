@@ -1,0 +1,213 @@
+"""Chunks handed out to workers, and scores that come back, whatever becomes of a worker.
+
+Only as many chunks are handed out as keep the workers busy: neither client nor scheduler grows with the survey. A chunk
+whose worker died is tried again when nothing else is at work, so that no other chunk is blamed for what it does; after
+`DEATHS` workers it is given up. What fails for another reason is given up at once, and tried again by the next run.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+
+from distributed import Future, KilledWorker, Worker
+
+from whalescan.core import ClusterError, ModelError, RecordingError, UsageError
+from whalescan.engine.interruption import Interruption
+from whalescan.engine.plan import Chunk
+from whalescan.engine.worker import OutOfSightError, ScoredChunk, Task, given_up, hear, score_chunk, score_heard
+from whalescan.engine.workforce import GPU, Workforce
+from whalescan.sound import recordings
+
+DEATHS = 3
+"""Workers that may die of a chunk before it is given up."""
+_AHEAD = 2
+"""Chunks handed out for each one that can be worked on: workers never wait, and the scheduler never grows."""
+_TICK_S = 2.0
+_SILENCE_S = 120.0
+"""After so long without a chunk the user is told that the run waits, and for what."""
+
+Say = Callable[[str], None]
+
+
+class Dispatch:
+    """One run's chunks, on their way to workers and back.
+
+    Args:
+        chunks: all that is to be scored; taken from as there is room.
+        say: takes what the user should know, a line at a time.
+
+    Attributes:
+        census: the workers, as they were counted last.
+    """
+
+    def __init__(
+        self, chunks: Iterable[Chunk], task: Task, workers: Workforce, interruption: Interruption, say: Say
+    ) -> None:
+        self._waiting = iter(chunks)
+        self._task, self._workers, self._interruption, self._say = task, workers, interruption, say
+        self._again: deque[Chunk] = deque()
+        self._suspects: deque[Chunk] = deque()
+        self._deaths: Counter[Chunk] = Counter()
+        self._blind: set[str] = set()
+        self._at_work: dict[str, tuple[Chunk, Future]] = {}
+        self._back: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._last_back_s = self._last_said_s = time.monotonic()
+        self.census = workers.census()
+
+    def __iter__(self) -> Iterator[ScoredChunk]:
+        """The chunks with their scores as they come, in any order, until all are back or the user wants an end.
+
+        Raises:
+            ModelError, UsageError: where every other chunk would fail likewise.
+            ClusterError: when the scheduler is gone.
+        """
+        counted_s = time.monotonic()
+        is_ending = False
+        while True:
+            if not self._interruption.is_asked:
+                self._hand_out()
+            elif not is_ending:
+                is_ending = True
+                self._call_back()
+            if not self._at_work:
+                return
+            for future in self._come_back():
+                if (scored := self._settle(future)) is not None:
+                    yield scored
+            if time.monotonic() - counted_s > _TICK_S:
+                counted_s = time.monotonic()
+                self._look_round()
+
+    # ------------------------------------------------------------------------------------------------ out
+
+    def _hand_out(self) -> None:
+        room = max(_AHEAD * self.census.n_threads, 1) - len(self._at_work)
+        fresh = list(itertools.islice(itertools.chain(_drained(self._again), self._waiting), max(room, 0)))
+        for chunk in fresh:
+            self._submit(chunk)
+        if not fresh and not self._at_work and self._suspects:
+            self._submit(self._suspects.popleft())  # alone: if its worker dies now, nothing else was the reason
+
+    def _submit(self, chunk: Chunk) -> None:
+        client, task = self._workers.client, self._task
+        if self.census.has_gpus:
+            heard = client.submit(hear, chunk, task, pure=False)
+            future = client.submit(score_heard, heard, task, pure=False, resources={GPU: 1})
+        else:
+            future = client.submit(score_chunk, chunk, task, pure=False)
+        self._at_work[future.key] = chunk, future
+        future.add_done_callback(self._back.put)
+
+    def _call_back(self) -> None:
+        """Take back what no worker has begun."""
+        client = self._workers.client
+        begun = set(itertools.chain.from_iterable(client.run(_executing, on_error="ignore").values()))
+        idle = [(key, future) for key, (_, future) in self._at_work.items() if key not in begun and not future.done()]
+        for key, _ in idle:
+            del self._at_work[key]
+        client.cancel([future for _, future in idle])
+        n = len(self._at_work)
+        self._say(
+            f"stopping when {n} chunk{'' if n == 1 else 's'} at work {'is' if n == 1 else 'are'} done; Ctrl-C again: at once"
+        )
+
+    # ------------------------------------------------------------------------------------------------ back
+
+    def _come_back(self) -> Iterator[Future]:
+        """Futures that are done; after a moment also none."""
+        try:
+            yield self._back.get(timeout=_TICK_S / 10)
+            while True:
+                yield self._back.get_nowait()
+        except queue.Empty:
+            return
+
+    def _settle(self, future: Future) -> ScoredChunk | None:
+        """What became of a chunk; None where it is to be tried again."""
+        if future.key not in self._at_work:
+            return None  # it was called back
+        if future.status in ("cancelled", "lost"):
+            raise ClusterError(
+                f"{self._workers.where}: the Dask scheduler is gone; what was finished is kept, "
+                "start it and give the same command again"
+            )
+        chunk, _ = self._at_work.pop(future.key)
+        self._last_back_s = time.monotonic()
+        error = future.exception()
+        if error is None:
+            scored: ScoredChunk = future.result()
+            self._suspects_cleared(chunk)
+            return scored
+        if isinstance(error, ModelError | UsageError):
+            raise error
+        if isinstance(error, KilledWorker):
+            return self._suspect(chunk, error)
+        if isinstance(error, OutOfSightError) and self._send_home(chunk, error.worker):
+            self._again.append(chunk)
+            return None
+        problem = str(error) if isinstance(error, RecordingError) else f"{type(error).__name__}: {error}"
+        return given_up(chunk, self._task, problem)
+
+    def _suspects_cleared(self, chunk: Chunk) -> None:
+        self._deaths.pop(chunk, None)
+
+    def _suspect(self, chunk: Chunk, error: KilledWorker) -> ScoredChunk | None:
+        """A worker died while it had this chunk, maybe of it."""
+        was_alone = chunk in self._deaths
+        self._deaths[chunk] += error.allowed_failures + 1
+        if was_alone and self._deaths[chunk] >= DEATHS:
+            return given_up(chunk, self._task, f"{self._deaths.pop(chunk)} workers died while they scored it")
+        if not was_alone:
+            self._say(f"{self._place(chunk)}: a worker died; to be tried again at the end, alone")
+        self._suspects.append(chunk)
+        return None
+
+    def _send_home(self, chunk: Chunk, worker: str) -> bool:
+        """Whether it is only a worker that does not see a recording; it gets no more work then."""
+        try:
+            recordings.has_changed(chunk.recording)
+        except RecordingError:
+            return False
+        if worker and worker not in self._blind:
+            self._blind.add(worker)
+            self._say(f"{worker}: does not see {chunk.recording.path} and gets no more work; mount its disk there")
+            self._workers.client.retire_workers([worker])
+        return bool(worker)
+
+    # ------------------------------------------------------------------------------------------------ meanwhile
+
+    def _look_round(self) -> None:
+        try:
+            self.census = self._workers.census()
+        except (OSError, TimeoutError):
+            return  # the futures will say it
+        now_s = time.monotonic()
+        if now_s - max(self._last_back_s, self._last_said_s) < _SILENCE_S:
+            return
+        self._last_said_s = now_s
+        waited = f"for {(now_s - self._last_back_s) / 60:.0f} minutes nothing came back"
+        if self.census.n_workers == 0:
+            self._say(f"{waited}: no workers at {self._workers.where}; waiting for some")
+        else:
+            first = self._place(next(iter(self._at_work.values()))[0])
+            self._say(
+                f"{waited} of {len(self._at_work)} chunks, the first of {first}; waiting for the disk, or for the workers"
+            )
+
+    def _place(self, chunk: Chunk) -> str:
+        return f"{chunk.recording.path}, {self._task.grid.seconds(chunk.own_samples(self._task.grid)[0]):.0f} s"
+
+
+def _drained(chunks: deque[Chunk]) -> Iterator[Chunk]:
+    while chunks:
+        yield chunks.popleft()
+
+
+def _executing(dask_worker: Worker) -> list[str]:
+    """Keys of what a worker is at; with GPUs, also of what it has read for one."""
+    state = dask_worker.state
+    return [ts.key for ts in (*state.executing, *state.long_running)]

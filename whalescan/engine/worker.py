@@ -1,0 +1,290 @@
+"""What a worker does: hear a chunk, score it, account for it. It writes nothing; all of it goes back to the client."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from distributed import get_worker
+
+from whalescan.core import (
+    DiskError,
+    FloatArray,
+    GapKind,
+    Loss,
+    ModelError,
+    RecordingError,
+    WindowGrid,
+    WindowScores,
+)
+from whalescan.detector.spec import DEFAULT_MODEL, Model, find_model
+from whalescan.engine.plan import Chunk, n_windows, reach
+from whalescan.sound import reading, recordings
+from whalescan.sound.windows import hearing, unheard
+
+if TYPE_CHECKING:
+    from whalescan.detector.scoring import Scorer
+
+PATIENCE_S = 300.0
+"""How long a disk that does not answer is waited for."""
+_PAUSE_S = 5.0
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Names of settings in glibc's malloc.h."""
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a worker needs to know to score a chunk."""
+
+    model: Model
+    grid: WindowGrid
+    device: str
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A chunk's sound, ready to be scored.
+
+    Attributes:
+        samples: float32 ``[n]`` at the model's rate; nothing where there is nothing to score.
+        empty: bool ``[n]``, true where nothing could be read or nothing was recorded.
+        jumps: samples of these at which the clock jumps.
+        losses: samples of the chunk's own, from the recording's first, that are not analysed.
+        problems: what was wrong, and where.
+    """
+
+    chunk: Chunk
+    samples: FloatArray
+    empty: reading.BoolArray
+    jumps: tuple[int, ...]
+    losses: tuple[Loss, ...]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredChunk:
+    """A chunk with its scores.
+
+    Attributes:
+        windows: the scores; NaN where a window holds no sound.
+        losses: samples of the chunk's own that were not analysed.
+        problems: what was wrong, and where.
+        is_final: False where another try might do better: the chunk's scoring failed, not its sound.
+        note: what the user should know of how it was done; empty where nothing is to be said.
+    """
+
+    chunk: Chunk
+    windows: WindowScores
+    losses: tuple[Loss, ...]
+    problems: tuple[str, ...]
+    is_final: bool = True
+    note: str = ""
+
+
+class OutOfSightError(RecordingError):
+    """A recording that a worker does not see."""
+
+    def __init__(self, path: str, worker: str) -> None:
+        super().__init__(path, worker)
+        self.path, self.worker = path, worker
+
+    def __str__(self) -> str:
+        return f"{self.path}: is not there any more; bring it back and give the same command again"
+
+
+def score_chunk(chunk: Chunk, task: Task) -> ScoredChunk:
+    """Read, score and account for one chunk.
+
+    Raises:
+        RecordingError: when the recording cannot be read now.
+        ModelError: when the model is another one, or not there.
+    """
+    return score_heard(hear(chunk, task), task)
+
+
+def hear(chunk: Chunk, task: Task) -> Heard:
+    """Read a chunk, and note what of it cannot be analysed.
+
+    Raises:
+        OutOfSightError: when the recording is not where the client saw it.
+        DiskError: when the disk did not answer for `PATIENCE_S`.
+        RecordingError: when the file cannot be opened any more, or is another one now.
+    """
+    begin, end = chunk.needed_samples(task.grid)
+    sound = _read(chunk, task.grid.rate_hz, begin, end)
+    within = reach(chunk.recording, chunk.after, task.grid)
+    beside = unheard(task.grid, n_windows(chunk.recording, chunk.after, task.grid), within.n_samples, within.jumps)
+    own = [(first, min(last, chunk.recording.n_samples(task.grid.rate_hz))) for first, last in beside]
+    return Heard(
+        chunk,
+        sound.samples,
+        sound.lost | sound.silent,
+        tuple(jump - begin for jump in within.jumps if begin < jump < end),
+        _losses(sound, chunk, task.grid, beside),
+        (*sound.problems, *_said_of_unheard([span for span in own if span[0] < span[1]], task.grid)),
+    )
+
+
+def score_heard(heard: Heard, task: Task) -> ScoredChunk:
+    """Score what was heard."""
+    chunk, empty = heard.chunk, heard.empty
+    if empty.all():
+        return ScoredChunk(chunk, _no_scores(chunk, task), heard.losses, heard.problems)
+    scorer = _scorer(task.model, task.device, task.batch_size)
+    windows = scorer.score(heard.samples, task.grid, chunk.n_windows, heard.jumps)
+    if empty.any():
+        n_sounding = np.concatenate([[0], np.cumsum(~empty)])
+        begins, ends = hearing(task.grid, 0, chunk.n_windows, len(empty), heard.jumps).T
+        windows.scores[n_sounding[ends] == n_sounding[begins]] = np.nan
+    return ScoredChunk(chunk, windows, heard.losses, heard.problems, note=scorer.note)
+
+
+def given_up(chunk: Chunk, task: Task, problem: str) -> ScoredChunk:
+    """A chunk without scores, all of it lost, to be tried again by the next run."""
+    begin, end = chunk.own_samples(task.grid)
+    lost = (Loss(begin, end, GapKind.UNREADABLE),)
+    return ScoredChunk(chunk, _no_scores(chunk, task), lost, (problem,), is_final=False)
+
+
+# ------------------------------------------------------------------------------------------------ reading
+
+
+def _read(chunk: Chunk, rate_hz: int, begin: int, end: int) -> reading.Sound:
+    """What a chunk's windows cover; a disk that does not answer is waited for."""
+    for recording in (chunk.recording, *chunk.after):
+        if not _answer(recording.path.exists, f"{recording.path}"):
+            raise OutOfSightError(str(recording.path), _own_address())
+    deadline_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return _answer(partial(_read_now, chunk, rate_hz, begin, end), f"{chunk.recording.path}")
+        except DiskError:
+            if time.monotonic() + _PAUSE_S > deadline_s:
+                raise
+            time.sleep(_PAUSE_S)
+
+
+def _read_now(chunk: Chunk, rate_hz: int, begin: int, end: int) -> reading.Sound:
+    sound = reading.read(chunk.recording, chunk.channel, rate_hz, begin, end, chunk.after)
+    if sound.lost.any() and recordings.has_changed(chunk.recording):  # else it is damage, and stays so
+        raise RecordingError(f"{chunk.recording.path}: changed while it was analysed; give the same command again")
+    return sound
+
+
+def _answer(work: Callable[[], _T], where: str) -> _T:
+    """The result of looking at a disk, in a thread of its own: a look that hangs cannot be stopped, only left behind.
+
+    Raises:
+        DiskError: when there is none after `PATIENCE_S`.
+    """
+    result: Future[_T] = Future()
+
+    def look() -> None:
+        try:
+            result.set_result(work())
+        except BaseException as error:
+            result.set_exception(error)
+
+    Thread(target=look, name="whalescan-disk", daemon=True).start()
+    try:
+        return result.result(PATIENCE_S)
+    except TimeoutError as error:
+        raise DiskError(
+            f"{where}: its disk did not answer for {PATIENCE_S / 60:g} minutes; give the same command again when it does"
+        ) from error
+
+
+def _own_address() -> str:
+    try:
+        return str(get_worker().address)
+    except ValueError:  # called without Dask
+        return ""
+
+
+def _said_of_unheard(beside: Sequence[tuple[int, int]], grid: WindowGrid) -> Iterator[str]:
+    """The same for every chunk of a recording, so that it is said once."""
+    if beside:
+        lost_s = grid.seconds(sum(end - begin for begin, end in beside))
+        half_s, hop_s = grid.seconds(grid.window_samples / 2), grid.seconds(grid.hop_samples)
+        why = f"choose a hop of {half_s:g} s or less" if hop_s > half_s else f"they are in pieces of less than {half_s:g} s"
+        yield f"{lost_s:.1f} s beside jumps of the clock lie in no window; {why}"
+
+
+def _losses(sound: reading.Sound, chunk: Chunk, grid: WindowGrid, beside: Sequence[tuple[int, int]]) -> tuple[Loss, ...]:
+    """What of a chunk's own samples could not be read, was never recorded, or lies in no window."""
+    begin, end = chunk.own_samples(grid)
+    lost, silent = sound.lost[: end - begin].copy(), sound.silent[: end - begin]
+    for first, last in beside:  # what of them lies in the recordings behind is theirs to hear
+        lost[max(first - begin, 0) : max(last - begin, 0)] = True
+    kinds = (lost, GapKind.UNREADABLE), (silent & ~lost, GapKind.DROPOUT)
+    return tuple(Loss(begin + a, begin + b, kind) for where, kind in kinds for a, b in _runs(where))
+
+
+def _runs(where: reading.BoolArray) -> list[tuple[int, int]]:
+    """Begin and end of each run of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], where, [False]]).astype(np.int8)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+# ------------------------------------------------------------------------------------------------ the model
+
+
+def _no_scores(chunk: Chunk, task: Task) -> WindowScores:
+    n = chunk.n_windows
+    nan = np.full((n, 4), np.nan, np.float32)
+    return WindowScores(np.full((n, len(task.model.spec.classes)), np.nan, np.float32), nan, nan)
+
+
+_loading = Lock()
+
+
+def _scorer(model: Model, device: str, batch_size: int) -> Scorer:
+    """The model, loaded once in each process."""
+    with _loading:
+        return _load_scorer(str(model.path), model.sha256, device, batch_size)
+
+
+@lru_cache(maxsize=1)
+def _load_scorer(path: str, sha256: str, device: str, batch_size: int) -> Scorer:
+    from whalescan.detector import scoring  # torch takes seconds to import, and a client does without it
+
+    _keep_memory()
+    return scoring.Scorer(same_model(path, sha256), scoring.choose_device(device), batch_size)
+
+
+def _keep_memory() -> None:
+    """Let glibc keep freed memory for the next batch.
+
+    Dask's nannies tell it to hand every block back; fetching them anew took a third of all the time of a worker.
+    """
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(_MMAP_THRESHOLD, 2**25)
+            libc.mallopt(_TRIM_THRESHOLD, 2**30)
+
+
+def same_model(path: str, sha256: str) -> Model:
+    """The model that a run began with, as it lies here: a package of another place has the default one, too.
+
+    Raises:
+        ModelError: when it is not here, or another one is.
+    """
+    for there in (path, DEFAULT_MODEL):
+        try:
+            model = find_model(there)
+        except ModelError:
+            continue
+        if model.sha256 == sha256:
+            return model
+    raise ModelError(f"{path}: not the model that the run began with, or none is there; restore it")
