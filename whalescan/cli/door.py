@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -44,7 +46,16 @@ class _Door(click.Group):
             sys.exit(1)
         except KeyboardInterrupt:
             click.echo("whalescan: interrupted; give the same command again to go on", err=True)
-            sys.exit(_INTERRUPTED)
+            _leave()
+
+
+def _leave() -> NoReturn:
+    """End after an interruption. Threads that score on would abort an orderly end; what they score is not waited for."""
+    if any("Dask-Worker" in thread.name for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_INTERRUPTED)
+    sys.exit(_INTERRUPTED)
 
 
 def _read_config(context: click.Context, _parameter: click.Parameter, path: Path | None) -> None:

@@ -17,6 +17,7 @@ from distributed import Future, KilledWorker, Worker
 
 from whalescan.core import ClusterError, ModelError, RecordingError, UsageError
 from whalescan.engine.interruption import Interruption
+from whalescan.engine.machine import GPU
 from whalescan.engine.plan import Chunk
 from whalescan.engine.worker import OutOfSightError, ScoredChunk, Task, given_up, hear, score_chunk, score_heard
 from whalescan.engine.workforce import GPU, Workforce
