@@ -51,7 +51,7 @@ class _Door(click.Group):
 
 def _leave() -> NoReturn:
     """End after an interruption. Threads that score on would abort an orderly end; what they score is not waited for."""
-    if any("Dask-Worker" in thread.name for thread in threading.enumerate()):
+    if any("Dask-Default-Threads" in thread.name for thread in threading.enumerate()):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(_INTERRUPTED)

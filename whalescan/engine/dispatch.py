@@ -20,7 +20,7 @@ from whalescan.engine.interruption import Interruption
 from whalescan.engine.machine import GPU
 from whalescan.engine.plan import Chunk
 from whalescan.engine.worker import OutOfSightError, ScoredChunk, Task, given_up, hear, score_chunk, score_heard
-from whalescan.engine.workforce import GPU, Workforce
+from whalescan.engine.workforce import Workforce
 from whalescan.sound import recordings
 
 DEATHS = 3
