@@ -11,7 +11,8 @@ import itertools
 import queue
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 
 from distributed import Future, KilledWorker, Worker
 
@@ -27,6 +28,10 @@ DEATHS = 3
 """Workers that may die of a chunk before it is given up."""
 _AHEAD = 2
 """Chunks handed out for each one that can be worked on: workers never wait, and the scheduler never grows."""
+_TOGETHER = 64
+"""Scores fetched at a time, at most: a question to the scheduler costs as much for one chunk as for many."""
+_MOMENT_S = 0.05
+"""How long scores of a large cluster are waited for, to be fetched together; its workers have other chunks meanwhile."""
 _TICK_S = 2.0
 _SILENCE_S = 120.0
 """After so long without a chunk the user is told that the run waits, and for what."""
@@ -76,9 +81,7 @@ class Dispatch:
                 self._call_back()
             if not self._at_work:
                 return
-            for future in self._come_back():
-                if (scored := self._settle(future)) is not None:
-                    yield scored
+            yield from self._settle_all(self._come_back())
             if time.monotonic() - counted_s > _TICK_S:
                 counted_s = time.monotonic()
                 self._look_round()
@@ -88,20 +91,22 @@ class Dispatch:
     def _hand_out(self) -> None:
         room = max(_AHEAD * self.census.n_threads, 1) - len(self._at_work)
         fresh = list(itertools.islice(itertools.chain(_drained(self._again), self._waiting), max(room, 0)))
-        for chunk in fresh:
-            self._submit(chunk)
         if not fresh and not self._at_work and self._suspects:
-            self._submit(self._suspects.popleft())  # alone: if its worker dies now, nothing else was the reason
+            fresh = [self._suspects.popleft()]  # alone: if its worker dies now, nothing else was the reason
+        if fresh:
+            self._submit(fresh)
 
-    def _submit(self, chunk: Chunk) -> None:
+    def _submit(self, chunks: Sequence[Chunk]) -> None:
+        """All in one message, which spares the scheduler half of its work."""
         client, task = self._workers.client, self._task
         if self.census.has_gpus:
-            heard = client.submit(hear, chunk, task, pure=False)
-            future = client.submit(score_heard, heard, task, pure=False, resources={GPU: 1})
+            heard = client.map(hear, chunks, task=task, pure=False)
+            futures = client.map(score_heard, heard, task=task, pure=False, resources={GPU: 1})
         else:
-            future = client.submit(score_chunk, chunk, task, pure=False)
-        self._at_work[future.key] = chunk, future
-        future.add_done_callback(self._back.put)
+            futures = client.map(score_chunk, chunks, task=task, pure=False)
+        for chunk, future in zip(chunks, futures, strict=True):
+            self._at_work[future.key] = chunk, future
+            future.add_done_callback(self._back.put)
 
     def _call_back(self) -> None:
         """Take back what no worker has begun."""
@@ -118,16 +123,27 @@ class Dispatch:
 
     # ------------------------------------------------------------------------------------------------ back
 
-    def _come_back(self) -> Iterator[Future]:
-        """Futures that are done; after a moment also none."""
-        try:
-            yield self._back.get(timeout=_TICK_S / 10)
-            while True:
-                yield self._back.get_nowait()
-        except queue.Empty:
-            return
+    def _come_back(self) -> list[Future]:
+        """Futures that are done, those of a moment together; none where nothing was done for longer."""
+        back: list[Future] = []
+        with suppress(queue.Empty):
+            back.append(self._back.get(timeout=_TICK_S / 10))
+            until_s = time.monotonic() + _MOMENT_S
+            while len(back) < min(len(self._at_work) // 4, _TOGETHER):
+                back.append(self._back.get(timeout=max(until_s - time.monotonic(), 0)))
+            while len(back) < _TOGETHER:
+                back.append(self._back.get_nowait())
+        return back
 
-    def _settle(self, future: Future) -> ScoredChunk | None:
+    def _settle_all(self, futures: Sequence[Future]) -> Iterator[ScoredChunk]:
+        """The chunks of these that are done with."""
+        finished = {one.key: one for one in futures if one.status == "finished" and one.key in self._at_work}
+        results = self._workers.client.gather(finished, errors="skip") if finished else {}
+        for future in futures:
+            if (scored := self._settle(future, results.get(future.key))) is not None:
+                yield scored
+
+    def _settle(self, future: Future, result: ScoredChunk | None) -> ScoredChunk | None:
         """What became of a chunk; None where it is to be tried again."""
         if future.key not in self._at_work:
             return None  # it was called back
@@ -138,11 +154,10 @@ class Dispatch:
             )
         chunk, _ = self._at_work.pop(future.key)
         self._last_back_s = time.monotonic()
-        error = future.exception()
-        if error is None:
-            scored: ScoredChunk = future.result()
+        if result is not None:
             self._suspects_cleared(chunk)
-            return scored
+            return result
+        error = future.exception()
         if isinstance(error, ModelError | UsageError):
             raise error
         if isinstance(error, KilledWorker):

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from whalescan.core import UsageError
-from whalescan.tables.files import write_whole
+from whalescan.tables.files import remove_partials, write_whole
 
 LOCK, HOLDER = ".lock", ".lock-holder"
 
@@ -42,6 +42,7 @@ def alone(output: Path) -> Iterator[str]:
         yield f"{output}: its disk knows no locks ({error}); see to it that nothing else writes there"
         return
     try:
+        remove_partials(output)
         now = datetime.now(UTC)
         holder = f"whalescan, process {os.getpid()} on {platform.node()} since {now:%Y-%m-%d %H:%M} UTC,"
         write_whole(output / HOLDER, holder.encode())

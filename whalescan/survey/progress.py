@@ -23,6 +23,7 @@ class Progress:
             bar_format=_FORMAT,
             disable=quiet,
             dynamic_ncols=True,
+            delay=1,  # what goes wrong at once is said without a bar
             mininterval=0.1 if sys.stderr.isatty() else _IN_A_FILE_S,
         )
 

@@ -50,8 +50,8 @@ def run(job: Job) -> Survey:
         if warning:
             log.write("note", warning)
         entries = inspect_all(found, clock, job.scores)
-        (job.output / PROVENANCE).unlink(missing_ok=True)  # until all is written, there is no finished run
         score_all(entries, job, how, log)
+        (job.output / PROVENANCE).unlink(missing_ok=True)  # until all is written, there is no finished run
         survey = write_tables(job.output, entries, views)
         provenance.write(job, how, survey, *started)
         write_reports(job.output, survey, views)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from whalescan.sound import timeline
 from whalescan.survey.assembly import JOURNAL_SUFFIX, Assembly
 from whalescan.survey.job import Job, Method
 from whalescan.survey.logbook import Logbook
+from whalescan.survey.outputs import PROVENANCE
 from whalescan.survey.progress import Progress
 from whalescan.survey.words import and_more, count
 from whalescan.tables.chains import Scored
@@ -40,60 +40,79 @@ class _Rest:
         return self.recording.duration_s * sum(end - begin for begin, end in self.kept) / total
 
 
+@dataclass(frozen=True, slots=True)
+class _Voice:
+    """The terminal and the log."""
+
+    progress: Progress
+    log: Logbook
+
+    def warn(self, text: str) -> None:
+        """What a user must see."""
+        self.progress.warn(f"whalescan: {text}")
+        self.log.write("note", text)
+
+    def note(self, text: str) -> None:
+        """What a user may like to see, unless the run is a quiet one."""
+        self.progress.note(text)
+        self.log.write("note", text)
+
+
 def score_all(entries: Sequence[Scored | FileRow], job: Job, how: Method, log: Logbook) -> None:
     """Score what has not been scored yet, and leave it on disk.
 
     Raises:
         KeyboardInterrupt: when the user wanted an end; what was finished is kept.
-        UsageError, ModelError: where nothing can be scored.
+        UsageError, ModelError: where nothing can be scored; what an earlier run left is as it was.
         OutputError, ClusterError: in the midst of it; what was finished is kept.
     """
     task = Task(how.model, how.grid, job.work.device, job.work.batch_size)
     assembly = Assembly(job.output / "scores", task)
     scored = [entry for entry in entries if isinstance(entry, Scored)]
     total_s = sum(entry.recording.duration_s * len(entry.channels) for entry in scored)
-    with ExitStack() as stack:
-        interruption = stack.enter_context(Interruption())
-        progress = stack.enter_context(Progress(total_s, job.work.quiet))
-
-        def say(text: str) -> None:
-            progress.warn(f"whalescan: {text}")
-            log.write("note", text)
-
+    with Interruption() as interruption, Progress(total_s, job.work.quiet) as progress:
+        voice = _Voice(progress, log)
         if gone := _gone(job.output / "scores", scored):
-            say(f"{gone[0]} was scored once, and is not among the recordings now; left out{and_more(len(gone))}")
+            voice.warn(f"{gone[0]} was scored once, and is not among the recordings now; left out{and_more(len(gone))}")
         for entry in entries:
             if isinstance(entry, FileRow):
                 log.write("failed", entry.outcome.problem)
-        rests = [
-            rest for rest in _rests(scored, assembly, job.work.restart, how.grid) if _is_left(rest, progress, log, how.grid)
-        ]
-        if not rests:
-            return
-        left_s = sum(rest.recording.duration_s - rest.kept_s(how.grid) for rest in rests)
-        log.write("begin", f"{left_s / 3600:.2f} hours in {count(len(rests), 'recording')} to score")
-        workers = stack.enter_context(workforce(job.work, left_s))
+        channels = _rests(scored, assembly, job.work.restart, how.grid)
+        rests = [rest for rest in channels if _is_left(rest, voice, how.grid)]
+        if rests and not interruption.is_asked:
+            _score(rests, job, assembly, task, interruption, voice)
+        if interruption.is_asked:
+            raise KeyboardInterrupt
+
+
+def _score(
+    rests: Sequence[_Rest], job: Job, assembly: Assembly, task: Task, interruption: Interruption, voice: _Voice
+) -> None:
+    """Have the rest scored by whoever the user wants to do it."""
+    left_s = sum(rest.recording.duration_s - rest.kept_s(task.grid) for rest in rests)
+    voice.log.write("begin", f"{left_s / 3600:.2f} hours in {count(len(rests), 'recording')} to score")
+    with workforce(job.work, left_s) as workers, report_of(job.work):
         if workers.dashboard:
-            progress.note(f"dashboard: {workers.dashboard}")
-            log.write("note", f"dashboard: {workers.dashboard}")
-        check_sight(workers, [rest.recording.path for rest in rests], task, interruption, say)
-        stack.enter_context(report_of(job.work))
-        step = plan.chunk_windows(how.grid, task.batch_size, left_s)
-        dispatch = Dispatch(_chunks(rests, how.grid, step), task, workers, interruption, say)
+            voice.note(f"dashboard: {workers.dashboard}")
+        check_sight(workers, [rest.recording.path for rest in rests], task, interruption, voice.warn)
+        (job.output / PROVENANCE).unlink(missing_ok=True)  # until all is written, there is no finished run
+        if job.work.restart:
+            for rest in rests:
+                assembly.forget(rest.recording, rest.channel)
+        step = plan.chunk_windows(task.grid, task.batch_size, left_s)
+        dispatch = Dispatch(_chunks(rests, task.grid, step), task, workers, interruption, voice.warn)
         said: set[str] = set()
         for done in dispatch:
             if done.note and done.note not in said:
                 said.add(done.note)
-                say(done.note)
+                voice.warn(done.note)
             whole = assembly.add(done)
-            begin, end = done.chunk.own_samples(how.grid)
-            progress.add(how.grid.seconds(end - begin), dispatch.census.n_workers)
+            begin, end = done.chunk.own_samples(task.grid)
+            voice.progress.add(task.grid.seconds(end - begin), dispatch.census.n_workers)
             if whole is not None:
-                _finished(whole, log)
+                _finished(whole, voice.log)
                 if job.work.verbose:
-                    progress.note(f"{whole.recording.name}: scored")
-        if interruption.is_asked:
-            raise KeyboardInterrupt
+                    voice.progress.note(f"{whole.recording.name}: scored")
 
 
 def _rests(scored: Sequence[Scored], assembly: Assembly, restart: bool, grid: WindowGrid) -> Iterator[_Rest]:
@@ -102,18 +121,17 @@ def _rests(scored: Sequence[Scored], assembly: Assembly, restart: bool, grid: Wi
     for entry in scored:
         after = plan.following(entry.recording, followers, grid)
         for channel in entry.channels:
-            if restart:
-                assembly.forget(entry.recording, channel)
-            yield _Rest(entry.recording, channel, after, tuple(assembly.kept(entry.recording, channel, after)))
+            kept = () if restart else tuple(assembly.kept(entry.recording, channel, after))
+            yield _Rest(entry.recording, channel, after, kept)
 
 
-def _is_left(rest: _Rest, progress: Progress, log: Logbook, grid: WindowGrid) -> bool:
+def _is_left(rest: _Rest, voice: _Voice, grid: WindowGrid) -> bool:
     """Whether there is something to score; what is kept is noted."""
     if rest.kept:
-        progress.skip(rest.kept_s(grid))
+        voice.progress.skip(rest.kept_s(grid))
     if rest.kept != ((0, plan.n_windows(rest.recording, rest.after, grid)),):
         return True
-    log.write("kept", _named(rest.recording, rest.channel))
+    voice.log.write("kept", _named(rest.recording, rest.channel))
     return False
 
 

@@ -6,11 +6,14 @@ import contextlib
 import csv
 import io
 import os
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from whalescan.core import OutputError
+
+_PARTIAL = re.compile(r"\.\d+\.partial")
 
 
 def check_writable(folder: Path) -> None:
@@ -43,6 +46,14 @@ def write_whole(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):  # the first error is the one to report
             partial.unlink(missing_ok=True)
         raise _not_written(path, error) from error
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what killed processes were writing below a folder; only for who holds its lock, and so writes there alone."""
+    for path in folder.rglob(".*.partial"):
+        if _PARTIAL.fullmatch(path.name):
+            with contextlib.suppress(OSError):  # it takes room, and does no other harm
+                path.unlink()
 
 
 def append_whole(path: Path, end: int, content: bytes) -> None:
