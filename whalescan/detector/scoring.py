@@ -62,7 +62,8 @@ class Scorer:
             self._most = min(self._most, -(-len(windows) // 2))
             self.note = f"out of memory on {self.device} with {self.batch_size} windows at a time: went on with {self._most}"
             torch.cuda.empty_cache()
-        return WindowScores.join([self._fit(windows[i : i + self._most]) for i in range(0, len(windows), self._most)])
+        step = self._most  # a part may turn out to be too large, too
+        return WindowScores.join([self._fit(windows[i : i + step]) for i in range(0, len(windows), step)])
 
     def _score(self, windows: FloatArray) -> WindowScores:
         contrast = self._detector.frontend.contrast(torch.from_numpy(windows.copy()).to(self.device))
