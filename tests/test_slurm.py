@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("slurm")
 
 def block(language: str, holding: str) -> str:
     """The block of code on the page that holds a text."""
-    found = [text for text in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if holding in text]
+    found: list[str] = [text for text in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if holding in text]
     assert len(found) == 1, holding
     return found[0]
 

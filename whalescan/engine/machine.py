@@ -35,6 +35,7 @@ def threads_here(options: WorkOptions) -> Iterator[SpecCluster]:
             threads_per_worker=options.workers or CPU_COUNT,
             processes=False,
             dashboard_address="127.0.0.1:0",  # any free port, and for this machine only
+            scheduler_kwargs={"dashboard": False},
             memory_limit=0,
         ) as cluster,
     ):

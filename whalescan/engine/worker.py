@@ -176,7 +176,7 @@ def _read(chunk: Chunk, rate_hz: int, begin: int, end: int) -> reading.Sound:
 
 def _read_now(chunk: Chunk, rate_hz: int, begin: int, end: int) -> reading.Sound:
     sound = reading.read(chunk.recording, chunk.channel, rate_hz, begin, end, chunk.after)
-    if sound.lost.any() and recordings.has_changed(chunk.recording):  # else it is damage, and stays so
+    if recordings.has_changed(chunk.recording):
         raise RecordingError(f"{chunk.recording.path}: changed while it was analysed; give the same command again")
     return sound
 

@@ -26,6 +26,8 @@ _CHANNEL_NAME = re.compile(r"\.ch\d+$")
 _LONGEST_NAME_BYTES = 220
 """A table's name is longer than its recording's, and file systems end at 255 bytes."""
 _END_BYTES = 2**12
+_CLOCK_NS = 2 * 10**9
+"""To which network disks round the time of a file's last change, in the worst case: seen from two machines, it differs."""
 _UNKNOWN_LENGTH = 2**62
 """libsndfile gives a length beyond this where a FLAC file does not state one."""
 
@@ -233,7 +235,7 @@ def has_changed(recording: Recording) -> bool:
     path = recording.path
     try:
         with path.open("rb") as file:
-            return _identify(file)[1] != recording.identity
+            now = _identify(file)[1]
     except (FileNotFoundError, PermissionError) as error:
         reason = error.strerror or error
         raise RecordingError(
@@ -241,6 +243,8 @@ def has_changed(recording: Recording) -> bool:
         ) from error
     except OSError as error:
         raise DiskError(f"{path}: cannot be read now ({error.strerror or error}); give the same command again") from error
+    (size, changed_ns, ends), (size_then, changed_ns_then, ends_then) = now.split("-"), recording.identity.split("-")
+    return (size, ends) != (size_then, ends_then) or abs(int(changed_ns) - int(changed_ns_then)) > _CLOCK_NS
 
 
 def content_key(recording: Recording) -> str:

@@ -7,6 +7,7 @@ record, is passed over when the journal is read and cut off before the next reco
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import struct
@@ -84,7 +85,8 @@ class Journal:
     def remove(self, instead: Path) -> None:
         """Let the journal go, as soon as no power cut can take away the file that holds all of it ``instead``."""
         if self._path.exists():
-            sync_folder(instead.parent)
+            with contextlib.suppress(OSError):  # some network disks cannot, and ask for nothing of the kind
+                sync_folder(instead.parent)
             self._path.unlink(missing_ok=True)
 
     def _records(self) -> Iterator[bytes]:
@@ -97,8 +99,8 @@ class Journal:
         while len(content) >= begin + _HEAD.size:
             mark, length, check = _HEAD.unpack_from(content, begin)
             record = content[begin + _HEAD.size : begin + _HEAD.size + length]
-            if mark != _MARK or len(record) != length or zlib.crc32(record) != check:
-                return
+            if mark != _MARK or not record or len(record) != length or zlib.crc32(record) != check:
+                return  # an empty one, too: a power cut may leave a mark with zeros behind it, whose CRC-32 is zero
             begin += _HEAD.size + length
             self._end = begin
             yield record
