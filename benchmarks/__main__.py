@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import ablations, clips, failures, false_alarms, hops, memory, planning, speed
+from benchmarks import ablations, clips, failures, false_alarms, hops, memory, planning, speed, survey, workers
 from benchmarks.table import Row, markdown, write_json
 
 _folder = click.argument("folder", type=click.Path(exists=True, path_type=Path))
@@ -28,8 +28,17 @@ def _print(rows: list[Row], json_path: Path | None) -> None:
 main.command("speed", help="Audio a second, against the plain way, and what Dask costs.")(speed.measure)
 main.command("memory", help="Peak memory of short and long recordings.")(memory.measure)
 main.command("planning", help="Time to plan a survey of 100,000 recordings.")(planning.measure)
+main.command("workers", help="Audio a second with 1 to 8 worker processes.")(workers.measure)
 main.command("clips", help="Held-out clips of FOLDER, as trained and as scanned.")(_folder(clips.measure))
 main.command("false-alarms", help="Detections an hour in FOLDER, where nothing is a call.")(_folder(false_alarms.measure))
+
+
+@main.command("survey")
+@click.option("--recordings", default=survey.N_RECORDINGS, show_default=True, help="How many, of 58.4 minutes each.")
+@click.option("--chunks", default=0, help="Interrupt the run after so many.")
+def _survey(recordings: int, chunks: int) -> list[Row]:
+    """What a survey of ten hydrophone-years costs beside its scoring; an hour on two cores."""
+    return survey.measure(recordings, chunks)
 
 
 @main.command("noise")

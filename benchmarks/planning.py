@@ -38,14 +38,14 @@ def measure() -> list[Row]:
 def _measure() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         _write(Path(folder))
-        rows: list[Row] = [{"what": "start Python and import", "peak MB": _peak_mb()}]
+        rows: list[Row] = [{"what": "start Python and import", "peak MB": peak_mb()}]
         elapsed_s: list[float] = []
 
         def timed(what: str, work: Callable[[], _T]) -> _T:
             begin_s = time.perf_counter()
             result = work()
             elapsed_s.append(time.perf_counter() - begin_s)
-            rows.append({"what": what, "s": round(elapsed_s[-1], 1), "peak MB": _peak_mb()})
+            rows.append({"what": what, "s": round(elapsed_s[-1], 1), "peak MB": peak_mb()})
             return result
 
         found = timed(f"find {N_RECORDINGS:,} recordings", lambda: recordings.find([folder]))
@@ -58,11 +58,11 @@ def _measure() -> list[Row]:
         grid = WindowGrid(2000, 4000, 500)
         step = plan.chunk_windows(grid, _BATCH_SIZE, N_RECORDINGS * LENGTH_S)
         n_chunks = timed("cut them into chunks", lambda: sum(1 for one in ready for _ in plan.chunks(one, 1, grid, step)))
-    rows.append({"what": f"all ({n_chunks:,} chunks)", "s": round(sum(elapsed_s), 1), "peak MB": _peak_mb()})
+    rows.append({"what": f"all ({n_chunks:,} chunks)", "s": round(sum(elapsed_s), 1), "peak MB": peak_mb()})
     return rows
 
 
-def _peak_mb() -> int:
+def peak_mb() -> int:
     """Most memory that this process has had; Linux's ``ru_maxrss`` would count that of the process that started it, too."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))

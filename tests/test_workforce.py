@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.conftest import recording_of
 from whalescan.config import WorkOptions
 from whalescan.core import UsageError
 from whalescan.detector.scoring import Scorer
 from whalescan.detector.spec import find_model
-from whalescan.engine import machine, workforce
+from whalescan.engine import machine, plan, workforce
 from whalescan.engine.machine import GPU
+from whalescan.engine.worker import Task, UnfitError, score_chunk
 
 NVIDIA_SMI = """#!/bin/sh
 [ "$1 $2" = "--query-gpu=uuid --format=csv,noheader" ] || exit 1
@@ -80,6 +83,15 @@ def test_a_batch_that_memory_does_not_hold_is_scored_in_parts_and_said(monkeypat
     monkeypatch.setattr(scorer, "_score", lambda _: (_ for _ in ()).throw(torch.cuda.OutOfMemoryError("none at all")))
     with pytest.raises(torch.cuda.OutOfMemoryError):
         scorer.score(sound, grid, 1)
+
+
+def test_a_worker_of_another_version_scores_nothing(sea: Path) -> None:
+    model = find_model()
+    task = Task(model, model.spec.grid(0.5), "cpu", 32, version="0.0.1")
+    (chunk, *_) = plan.chunks(recording_of(next(sea.glob("*.wav"))), 1, task.grid, 32)
+    with pytest.raises(UnfitError, match=r"where the run has 0\.0\.1; install the same there") as refused:
+        score_chunk(chunk, task)
+    assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value), "it travels to the client"
 
 
 def test_options_that_contradict_each_other() -> None:

@@ -16,11 +16,11 @@ from contextlib import suppress
 
 from distributed import Future, KilledWorker, Worker
 
-from whalescan.core import ClusterError, ModelError, RecordingError, UsageError
+from whalescan.core import ModelError, RecordingError, UsageError
 from whalescan.engine.interruption import Interruption
 from whalescan.engine.machine import GPU
 from whalescan.engine.plan import Chunk
-from whalescan.engine.worker import OutOfSightError, ScoredChunk, Task, given_up, hear, score_chunk, score_heard
+from whalescan.engine.worker import OutOfSightError, ScoredChunk, Task, UnfitError, given_up, hear, score_chunk, score_heard
 from whalescan.engine.workforce import Workforce
 from whalescan.sound import recordings
 
@@ -58,7 +58,7 @@ class Dispatch:
         self._again: deque[Chunk] = deque()
         self._suspects: deque[Chunk] = deque()
         self._deaths: Counter[Chunk] = Counter()
-        self._blind: set[str] = set()
+        self._unfit: set[str] = set()
         self._at_work: dict[str, tuple[Chunk, Future]] = {}
         self._back: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._last_back_s = self._last_said_s = time.monotonic()
@@ -147,22 +147,22 @@ class Dispatch:
         """What became of a chunk; None where it is to be tried again."""
         if future.key not in self._at_work:
             return None  # it was called back
-        if future.status in ("cancelled", "lost"):
-            raise ClusterError(
-                f"{self._workers.where}: the Dask scheduler is gone; what was finished is kept, "
-                "start it and give the same command again"
-            )
+        if future.status == "cancelled":
+            raise self._workers.gone()
         chunk, _ = self._at_work.pop(future.key)
         self._last_back_s = time.monotonic()
         if result is not None:
             self._suspects_cleared(chunk)
             return result
+        if future.status != "error":  # its worker died with the scores, before they were fetched
+            self._again.append(chunk)
+            return None
         error = future.exception()
         if isinstance(error, ModelError | UsageError):
             raise error
         if isinstance(error, KilledWorker):
             return self._suspect(chunk, error)
-        if isinstance(error, OutOfSightError) and self._send_home(chunk, error.worker):
+        if isinstance(error, UnfitError) and self._send_home(chunk, error):
             self._again.append(chunk)
             return None
         problem = str(error) if isinstance(error, RecordingError) else f"{type(error).__name__}: {error}"
@@ -182,17 +182,20 @@ class Dispatch:
         self._suspects.append(chunk)
         return None
 
-    def _send_home(self, chunk: Chunk, worker: str) -> bool:
-        """Whether it is only a worker that does not see a recording; it gets no more work then."""
-        try:
-            recordings.has_changed(chunk.recording)
-        except RecordingError:
-            return False
-        if worker and worker not in self._blind:
-            self._blind.add(worker)
-            self._say(f"{worker}: does not see {chunk.recording.path} and gets no more work; mount its disk there")
-            self._workers.client.retire_workers([worker])
-        return bool(worker)
+    def _send_home(self, chunk: Chunk, error: UnfitError) -> bool:
+        """Whether it is only a worker that cannot do a chunk; it gets no more work then."""
+        reason = str(error)
+        if isinstance(error, OutOfSightError):
+            try:
+                recordings.has_changed(chunk.recording)
+            except RecordingError:
+                return False
+            reason = f"does not see {chunk.recording.path}; mount its disk there"
+        if error.worker and error.worker not in self._unfit:
+            self._unfit.add(error.worker)
+            self._say(f"{error.worker}: {reason}. It gets no more work")
+            self._workers.client.retire_workers([error.worker])
+        return bool(error.worker)
 
     # ------------------------------------------------------------------------------------------------ meanwhile
 

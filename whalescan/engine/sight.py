@@ -37,15 +37,20 @@ def check_sight(workers: Workforce, paths: Sequence[Path], task: Task, interrupt
     asked = {
         address: client.submit(_obstacles, looks, task, __version__, workers=[address], pure=False) for address in addresses
     }
-    with contextlib.suppress(TimeoutError):  # those who did not answer are named below
-        wait(list(asked.values()), timeout=_ANSWER_S)
+    deadline_s = time.monotonic() + _ANSWER_S
+    while not interruption.is_asked and time.monotonic() < deadline_s:
+        there = workers.addresses()  # who has died meanwhile is not waited for
+        if not (open_ones := [future for address, future in asked.items() if address in there and not future.done()]):
+            break
+        with contextlib.suppress(TimeoutError):
+            wait(open_ones, timeout=_TICK_S)
     found = []
     for address, future in asked.items():
         if future.status == "finished":
             found += [f"worker {address}: {obstacle}" for obstacle in future.result()]
         elif future.status == "error":
             found.append(f"worker {address}: {future.exception()}")
-        elif address in client.nthreads():
+        elif address in workers.addresses() and not interruption.is_asked:
             found.append(f"worker {address}: gave no answer in {_ANSWER_S:.0f} s; is a disk that it needs stalled?")
     client.cancel([future for future in asked.values() if not future.done()])
     if found:
@@ -55,7 +60,7 @@ def check_sight(workers: Workforce, paths: Sequence[Path], task: Task, interrupt
 def _wait_for_workers(workers: Workforce, interruption: Interruption, say: Say) -> list[str]:
     """Addresses of those who are there, as soon as somebody is."""
     said_s = -_SAID_EVERY_S
-    while not (there := list(workers.client.nthreads())) and not interruption.is_asked:
+    while not (there := workers.addresses()) and not interruption.is_asked:
         if time.monotonic() - said_s >= _SAID_EVERY_S:
             said_s = time.monotonic()
             say(f"{workers.where}: no workers yet; waiting for the first")

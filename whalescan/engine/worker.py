@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from distributed import get_worker
 
+from whalescan._version import __version__
 from whalescan.core import (
     DiskError,
     FloatArray,
@@ -43,12 +44,17 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a worker needs to know to score a chunk."""
+    """What a worker needs to know to score a chunk.
+
+    Attributes:
+        version: whalescan's, where the run began; another one may give other scores.
+    """
 
     model: Model
     grid: WindowGrid
     device: str
     batch_size: int
+    version: str = __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +97,23 @@ class ScoredChunk:
     note: str = ""
 
 
-class OutOfSightError(RecordingError):
-    """A recording that a worker does not see."""
+class UnfitError(RecordingError):
+    """A worker that cannot do what others can.
 
-    def __init__(self, path: str, worker: str) -> None:
-        super().__init__(path, worker)
-        self.path, self.worker = path, worker
+    Attributes:
+        worker: its address; empty where there is none.
+    """
+
+    def __init__(self, reason: str, worker: str) -> None:
+        super().__init__(reason, worker)
+        self.worker = worker
 
     def __str__(self) -> str:
-        return f"{self.path}: is not there any more; bring it back and give the same command again"
+        return str(self.args[0])
+
+
+class OutOfSightError(UnfitError):
+    """A recording is not where the client saw it; maybe for this worker only."""
 
 
 def score_chunk(chunk: Chunk, task: Task) -> ScoredChunk:
@@ -116,10 +130,15 @@ def hear(chunk: Chunk, task: Task) -> Heard:
     """Read a chunk, and note what of it cannot be analysed.
 
     Raises:
+        UnfitError: when this is another version of whalescan.
         OutOfSightError: when the recording is not where the client saw it.
         DiskError: when the disk did not answer for `PATIENCE_S`.
         RecordingError: when the file cannot be opened any more, or is another one now.
     """
+    if task.version != __version__:
+        raise UnfitError(
+            f"has whalescan {__version__}, where the run has {task.version}; install the same there", _address()
+        )
     begin, end = chunk.needed_samples(task.grid)
     sound = _read(chunk, task.grid.rate_hz, begin, end)
     within = reach(chunk.recording, chunk.after, task.grid)
@@ -163,7 +182,8 @@ def _read(chunk: Chunk, rate_hz: int, begin: int, end: int) -> reading.Sound:
     """What a chunk's windows cover; a disk that does not answer is waited for."""
     for recording in (chunk.recording, *chunk.after):
         if not _answer(recording.path.exists, f"{recording.path}"):
-            raise OutOfSightError(str(recording.path), _own_address())
+            remedy = "bring it back and give the same command again"
+            raise OutOfSightError(f"{recording.path}: is not there any more; {remedy}", _address())
     deadline_s = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -204,7 +224,7 @@ def _answer(work: Callable[[], _T], where: str) -> _T:
         ) from error
 
 
-def _own_address() -> str:
+def _address() -> str:
     try:
         return str(get_worker().address)
     except ValueError:  # called without Dask

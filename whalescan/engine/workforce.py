@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import dask
 from distributed import Client, Scheduler, performance_report
+from distributed.comm import CommClosedError
 
 from whalescan.config import WorkOptions
-from whalescan.core import UsageError
+from whalescan.core import ClusterError, UsageError
 from whalescan.engine.jobs import jobs
 from whalescan.engine.machine import GPU, processes_here, threads_here
 
@@ -20,6 +24,8 @@ ANSWER_S = 30.0
 """How long a scheduler may take to answer."""
 _FEW_S = 3600
 """Sound that is scored by threads of this process: a worker of its own would take longer to start than it saves."""
+_SHORT_LOGS = {"distributed.admin.low-level-log-length": 10}
+"""Dask keeps the last 1,000 messages to each worker, with their chunks: on a large cluster, those of the whole survey."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +53,33 @@ class Workforce:
     shares_memory: bool
 
     def census(self) -> Census:
-        """Count the workers."""
-        n_workers, n_threads, n_gpus = self.client.run_on_scheduler(_count)
+        """Count the workers.
+
+        Raises:
+            ClusterError: when the scheduler is gone.
+        """
+        n_workers, n_threads, n_gpus = self._connected().run_on_scheduler(_count)
         return Census(n_workers, n_threads, n_gpus > 0)
+
+    def addresses(self) -> list[str]:
+        """Where the workers are.
+
+        Raises:
+            ClusterError: when the scheduler is gone.
+        """
+        return list(self._connected().nthreads())
+
+    def _connected(self) -> Client:
+        """The client. One that has lost its scheduler would wait long for an answer."""
+        if self.client.status != "running":
+            raise self.gone()
+        return self.client
+
+    def gone(self) -> ClusterError:
+        """What to say when the scheduler does not answer any more."""
+        return ClusterError(
+            f"{self.where}: the Dask scheduler is gone; what was finished is kept, start it and give the same command again"
+        )
 
 
 def _count(dask_scheduler: Scheduler) -> tuple[int, int, int]:
@@ -66,10 +96,12 @@ def workforce(options: WorkOptions, sound_s: float) -> Iterator[Workforce]:
 
     Raises:
         UsageError: where none can be had.
+        ClusterError: when they cannot be reached any more.
     """
     shares_memory = False
     with ExitStack() as stack:
         stack.enter_context(_quiet())
+        stack.enter_context(dask.config.set(_SHORT_LOGS))
         if options.scheduler:
             client, where = stack.enter_context(_connected(options.scheduler)), options.scheduler
         elif options.jobqueue:
@@ -79,7 +111,11 @@ def workforce(options: WorkOptions, sound_s: float) -> Iterator[Workforce]:
             here = processes_here if options.in_processes and sound_s >= _FEW_S else threads_here
             shares_memory = here is threads_here
             client, where = stack.enter_context(Client(stack.enter_context(here(options)))), "this machine"
-        yield Workforce(client, where, "" if shares_memory else client.dashboard_link or "", shares_memory)
+        workers = Workforce(client, where, "" if shares_memory else client.dashboard_link or "", shares_memory)
+        try:
+            yield workers
+        except (CommClosedError, CancelledError) as error:  # whatever it was asked at that moment
+            raise workers.gone() from error
 
 
 def report_of(options: WorkOptions) -> AbstractContextManager[object]:
@@ -98,24 +134,41 @@ def report_of(options: WorkOptions) -> AbstractContextManager[object]:
 
 def _connected(scheduler: str) -> Client:
     """A cluster that is there already."""
+    address = scheduler
     try:
-        if "://" not in scheduler and Path(scheduler).exists():
-            return Client(scheduler_file=scheduler, timeout=ANSWER_S)
-        return Client(scheduler, timeout=ANSWER_S)
+        if "://" not in scheduler:
+            address = _address_in(Path(scheduler))
+        return Client(address, timeout=ANSWER_S)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
-        hint = "; its certificates stand in Dask's configuration, under distributed.comm.tls" if "tls" in scheduler else ""
+        hint = (
+            "; certificates stand in Dask's configuration, under distributed.comm.tls" if address.startswith("tls:") else ""
+        )
         raise UsageError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error}){hint}") from error
+
+
+def _address_in(file: Path) -> str:
+    """The address that a scheduler wrote down; read here, since Dask waits for what a damaged file will never say."""
+    if not file.exists():
+        return str(file)  # an address without its tcp://
+    written = json.loads(file.read_bytes())
+    address = written.get("address") if isinstance(written, dict) else None
+    if not isinstance(address, str):
+        raise ValueError("a scheduler file holds its address")
+    return address
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No log lines of Dask's: what fails is reported by us, in one line."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "tornado.application")]
+    loggers = [logging.getLogger(name) for name in ("distributed", "distributed.client", "tornado.application")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
     try:
         yield
+    except ClusterError:
+        levels = []  # Dask mourns a lost scheduler for a while yet
+        raise
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
+        for logger, level in zip(loggers, levels, strict=False):
             logger.setLevel(level)

@@ -1,0 +1,137 @@
+"""``dask scheduler`` and ``dask worker`` as on a cluster: processes of their own, here on the loopback address."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+from distributed import Client
+
+from tests.standin_preload import FOLDER
+
+_HERE = "127.0.0.1"
+_REPOSITORY = Path(__file__).parents[1]
+_PATIENCE_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """A cluster that may lose any of its parts.
+
+    Attributes:
+        folder: where its processes keep their files, and find what they shall do (`standin_preload`).
+        settings: Dask's configuration, as variables of the environment.
+    """
+
+    folder: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
+    _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def file(self) -> Path:
+        """The scheduler file."""
+        return self.folder / "scheduler.json"
+
+    def start_scheduler(self, *options: str) -> subprocess.Popen[bytes]:
+        """Start a scheduler, and wait for its file."""
+        self.file.unlink(missing_ok=True)
+        port = () if "--port" in options else ("--port", "0")
+        here = "--host", _HERE, "--no-dashboard", *port
+        process = self._start("scheduler", *here, "--scheduler-file", str(self.file), *options)
+        until(self.file.exists)
+        return process
+
+    def start_worker(
+        self, *options: str, preload: str = "tests.standin_preload", blind_for: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a worker of one thread, with a nanny unless the options say otherwise; it comes when it is ready.
+
+        Args:
+            options: of ``dask worker``.
+            preload: a module that it loads first; empty for none.
+            blind_for: a folder of which it sees nothing.
+        """
+        here = "--host", _HERE, "--no-dashboard", "--memory-limit", "0", "--local-directory", str(self.folder)
+        threads = () if "--nthreads" in options else ("--nthreads", "1")
+        loads = ("--preload", preload) if preload else ()
+        arguments = "--scheduler-file", str(self.file), *here, *threads, *loads, *options
+        return self._start("worker", *arguments, blind_for=blind_for)
+
+    def wait_for(self, n_workers: int) -> None:
+        """Wait until so many workers are there."""
+        with Client(scheduler_file=str(self.file), timeout=_PATIENCE_S) as client:
+            client.wait_for_workers(n_workers, timeout=_PATIENCE_S)
+
+    def pids(self) -> list[int]:
+        """The workers' processes."""
+        with Client(scheduler_file=str(self.file), timeout=_PATIENCE_S) as client:
+            return list(client.run(os.getpid).values())
+
+    def on_workers(self, work: Callable[..., None], *arguments: object) -> None:
+        """Do something in every worker's process."""
+        with Client(scheduler_file=str(self.file), timeout=_PATIENCE_S) as client:
+            client.run(work, *arguments)
+
+    def ask(self, what: str, value: str = "") -> Path:
+        """Tell the workers what to do, from now on."""
+        path = self.folder / what
+        path.write_text(value)
+        return path
+
+    def diary(self) -> list[str]:
+        """Hashes of what workers began to score."""
+        path = self.folder / "diary.txt"
+        return path.read_text().split() if path.exists() else []
+
+    def _start(self, what: str, *arguments: str, blind_for: Path | None = None) -> subprocess.Popen[bytes]:
+        blind = ("unshare", "--mount", "sh", "-c", f"mount -t tmpfs none '{blind_for}' && exec \"$@\"", "sh")
+        command = [*(blind if blind_for else ()), sys.executable, "-m", f"distributed.cli.dask_{what}", *arguments]
+        path = os.pathsep.join(filter(None, (str(_REPOSITORY), os.environ.get("PYTHONPATH"))))
+        environment = {**os.environ, **self.settings, "PYTHONPATH": path, FOLDER: str(self.folder)}
+        with (self.folder / "machines.log").open("ab") as log:
+            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        self._started.append(process)
+        return process
+
+    def stop(self) -> None:
+        """End whatever still runs."""
+        for process in self._started:
+            for child in working_for(process):
+                child.kill()
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def machines(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Machines]:
+    """A cluster of nothing yet, whose processes end with the block."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = Machines(folder, settings or {})
+    try:
+        yield found
+    finally:
+        found.stop()
+
+
+def working_for(nanny: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The process that works for a nanny; none while it starts another."""
+    try:
+        children = psutil.Process(nanny.pid).children()
+        return [child for child in children if any("spawn_main" in word for word in child.cmdline())]
+    except psutil.Error:
+        return []
+
+
+def until(condition: Callable[[], object], patience_s: float = _PATIENCE_S) -> None:
+    """Wait for something to become true."""
+    deadline_s = time.monotonic() + patience_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"not so after {patience_s:g} s"
+        time.sleep(0.02)
