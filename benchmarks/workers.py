@@ -22,9 +22,9 @@ from whalescan.learn.simulation import SeaOptions, simulate
 from whalescan.sound.recordings import find, inspect
 
 COUNTS = (1, 2, 4, 8)
-MINUTES = 30
-HOP_S = 1.0
-REPEATS = 3
+MINUTES = 40
+HOP_S = 0.25
+REPEATS = 2
 _CHUNK_S = 60
 """Short, so that the last chunks do not leave workers idle for long."""
 
