@@ -81,23 +81,26 @@ def test_a_job_that_ends_keeps_what_was_finished(here: Path, monkeypatch: pytest
     assert contents(here / "again") == contents(here / "laptop")
 
 
-def test_jobs_as_workers_give_what_a_laptop_gives_and_are_replaced(here: Path) -> None:
+@pytest.mark.parametrize("when", ["before it is a worker", "while it works"])
+def test_jobs_as_workers_give_what_a_laptop_gives_and_are_replaced(here: Path, when: str) -> None:
+    out = here / f"jobs, cancelled {when}"
     settings = yaml.safe_load(block("yaml", "jobqueue:"))
     settings["jobqueue"]["slurm"] |= {"interface": "lo", "log-directory": str(here / "jobs")}
     settings["distributed"] = {"deploy": {"lost-worker-timeout": "2s"}}
     (here / "dask").mkdir(exist_ok=True)
     (here / "dask" / "jobqueue.yaml").write_text(yaml.safe_dump(settings))
-    command = [sys.executable, "-m", "whalescan", "run", "recordings", "-o", "jobs-out", "--hop", "0.5"]
+    command = [sys.executable, "-m", "whalescan", "run", "recordings", "-o", str(out), "--hop", "0.5"]
     command += ["--jobqueue", "slurm", "--workers", "1"]
     with subprocess.Popen(command, cwd=here, env=environment(here), stderr=subprocess.PIPE, text=True) as client:
         until(running, 60)
         (first,) = running()
-        time.sleep(1)
+        if when == "while it works":
+            until(lambda: "scored" in (out / "run.log").read_text(), 60)
         cancel(first)
         assert client.stderr is not None
         said = client.stderr.read()
     assert client.returncode == 0, said
-    assert contents(here / "jobs-out") == contents(here / "laptop")
+    assert contents(out) == contents(here / "laptop")
     until(lambda: not running(), 30)
     assert state(first) == "CANCELLED"
 

@@ -17,7 +17,7 @@ from distributed.comm import CommClosedError
 
 from whalescan.config import WorkOptions
 from whalescan.core import ClusterError, UsageError
-from whalescan.engine.jobs import jobs
+from whalescan.engine.jobs import Jobs, jobs
 from whalescan.engine.machine import GPU, processes_here, threads_here
 
 ANSWER_S = 30.0
@@ -45,12 +45,14 @@ class Workforce:
         where: what they were reached by, for messages.
         dashboard: address of Dask's dashboard; empty where there is none.
         shares_memory: whether they are threads of this process.
+        queued: the jobs of a batch system, where they are that.
     """
 
     client: Client
     where: str
     dashboard: str
     shares_memory: bool
+    queued: Jobs | None = None
 
     def census(self) -> Census:
         """Count the workers.
@@ -73,6 +75,8 @@ class Workforce:
         """The client. One that has lost its scheduler would wait long for an answer."""
         if self.client.status != "running":
             raise self.gone()
+        if self.queued is not None:
+            self.queued.tend()
         return self.client
 
     def gone(self) -> ClusterError:
@@ -98,20 +102,20 @@ def workforce(options: WorkOptions, sound_s: float) -> Iterator[Workforce]:
         UsageError: where none can be had.
         ClusterError: when they cannot be reached any more.
     """
-    shares_memory = False
+    shares_memory, queued = False, None
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         stack.enter_context(dask.config.set(_SHORT_LOGS))
         if options.scheduler:
             client, where = stack.enter_context(_connected(options.scheduler)), options.scheduler
         elif options.jobqueue:
-            cluster = stack.enter_context(jobs(options.jobqueue, options.workers))
-            client, where = stack.enter_context(Client(cluster, timeout=ANSWER_S)), f"--jobqueue {options.jobqueue}"
+            queued = stack.enter_context(jobs(options.jobqueue, options.workers))
+            client, where = stack.enter_context(Client(queued.cluster, timeout=ANSWER_S)), f"--jobqueue {options.jobqueue}"
         else:
             here = processes_here if options.in_processes and sound_s >= _FEW_S else threads_here
             shares_memory = here is threads_here
             client, where = stack.enter_context(Client(stack.enter_context(here(options)))), "this machine"
-        workers = Workforce(client, where, "" if shares_memory else client.dashboard_link or "", shares_memory)
+        workers = Workforce(client, where, "" if shares_memory else client.dashboard_link or "", shares_memory, queued)
         try:
             yield workers
         except (CommClosedError, CancelledError) as error:  # whatever it was asked at that moment
