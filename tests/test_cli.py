@@ -155,7 +155,7 @@ def test_an_interrupted_run_says_how_to_go_on(wav: Path, tmp_path: Path, monkeyp
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("whalescan.survey.run.score_chunks", interrupt)
+    monkeypatch.setattr("whalescan.survey.run.score_all", interrupt)
     result = call("run", wav, "-o", tmp_path, "--hop", 2)
     assert result.exit_code == 130
     assert "same command" in result.stderr

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from distributed import wait
+from distributed import KilledWorker, wait
 
 from whalescan._version import __version__
 from whalescan.core import ModelError, UsageError
@@ -19,6 +19,7 @@ from whalescan.engine.workforce import Workforce
 _LOOKS = 500
 """Recordings that each worker looks at, at most: the first of so many folders."""
 _ANSWER_S = 120.0
+_FETCH_S = 10.0
 _TICK_S = 1.0
 _SAID_EVERY_S = 600.0
 
@@ -47,9 +48,12 @@ def check_sight(workers: Workforce, paths: Sequence[Path], task: Task, interrupt
     found = []
     for address, future in asked.items():
         if future.status == "finished":
-            found += [f"worker {address}: {obstacle}" for obstacle in future.result()]
+            with contextlib.suppress(TimeoutError):  # the worker died with its answer
+                found += [f"worker {address}: {obstacle}" for obstacle in future.result(timeout=_FETCH_S)]
         elif future.status == "error":
-            found.append(f"worker {address}: {future.exception()}")
+            error = future.exception()
+            if not isinstance(error, KilledWorker):  # who has died meanwhile needs no remedy
+                found.append(f"worker {address}: {error}")
         elif address in workers.addresses() and not interruption.is_asked:
             found.append(f"worker {address}: gave no answer in {_ANSWER_S:.0f} s; is a disk that it needs stalled?")
     client.cancel([future for future in asked.values() if not future.done()])
