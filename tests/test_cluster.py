@@ -26,7 +26,7 @@ from tests.machines import Machines, machines, until, working_for
 from tests.standin_preload import DEADLY, FOLDER
 from whalescan.config import ScoreOptions, WorkOptions
 from whalescan.core import UsageError
-from whalescan.engine import machine, plan, sight, worker, workforce
+from whalescan.engine import machine, patience, plan, sight, workforce
 from whalescan.engine.dispatch import Dispatch
 from whalescan.engine.workforce import Census
 from whalescan.survey.job import Job
@@ -527,7 +527,7 @@ def test_a_disk_that_does_not_answer_is_told_and_tried_again_by_the_next_run(
         survey = scan(sounds, tmp_path, cluster.file)
     finally:
         stalled.unlink()
-        cluster.on_workers(_be_patient, worker.PATIENCE_S)
+        cluster.on_workers(_be_patient, patience.PATIENCE_S)
     row = rows(tmp_path)[SHORT_NAME]
     assert "its disk did not answer" in row["problem"]
     assert float(row["analysed_s"]) == 0
@@ -540,4 +540,4 @@ def test_a_disk_that_does_not_answer_is_told_and_tried_again_by_the_next_run(
 
 
 def _be_patient(patience_s: float) -> None:
-    worker.PATIENCE_S = patience_s
+    patience.PATIENCE_S = patience_s

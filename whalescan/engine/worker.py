@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from threading import Lock, Thread
-from typing import TYPE_CHECKING, TypeVar
+from threading import Lock
+from typing import TYPE_CHECKING
 
 import numpy as np
 from distributed import get_worker
 
 from whalescan._version import __version__
 from whalescan.core import (
-    DiskError,
     FloatArray,
     GapKind,
     Loss,
@@ -27,6 +24,7 @@ from whalescan.core import (
     WindowScores,
 )
 from whalescan.detector.spec import DEFAULT_MODEL, Model, find_model
+from whalescan.engine.patience import patiently
 from whalescan.engine.plan import Chunk, n_windows, reach
 from whalescan.sound import reading, recordings
 from whalescan.sound.windows import hearing, unheard
@@ -34,12 +32,8 @@ from whalescan.sound.windows import hearing, unheard
 if TYPE_CHECKING:
     from whalescan.detector.scoring import Scorer
 
-PATIENCE_S = 300.0
-"""How long a disk that does not answer is waited for."""
-_PAUSE_S = 5.0
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Names of settings in glibc's malloc.h."""
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +126,7 @@ def hear(chunk: Chunk, task: Task) -> Heard:
     Raises:
         UnfitError: when this is another version of whalescan.
         OutOfSightError: when the recording is not where the client saw it.
-        DiskError: when the disk did not answer for `PATIENCE_S`.
+        DiskError: when the disk did not answer.
         RecordingError: when the file cannot be opened any more, or is another one now.
     """
     if task.version != __version__:
@@ -181,17 +175,10 @@ def given_up(chunk: Chunk, task: Task, problem: str) -> ScoredChunk:
 def _read(chunk: Chunk, rate_hz: int, begin: int, end: int) -> reading.Sound:
     """What a chunk's windows cover; a disk that does not answer is waited for."""
     for recording in (chunk.recording, *chunk.after):
-        if not _answer(recording.path.exists, f"{recording.path}"):
+        if not patiently(recording.path.exists, str(recording.path)):
             remedy = "bring it back and give the same command again"
             raise OutOfSightError(f"{recording.path}: is not there any more; {remedy}", _address())
-    deadline_s = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            return _answer(partial(_read_now, chunk, rate_hz, begin, end), f"{chunk.recording.path}")
-        except DiskError:
-            if time.monotonic() + _PAUSE_S > deadline_s:
-                raise
-            time.sleep(_PAUSE_S)
+    return patiently(partial(_read_now, chunk, rate_hz, begin, end), str(chunk.recording.path))
 
 
 def _read_now(chunk: Chunk, rate_hz: int, begin: int, end: int) -> reading.Sound:
@@ -199,29 +186,6 @@ def _read_now(chunk: Chunk, rate_hz: int, begin: int, end: int) -> reading.Sound
     if recordings.has_changed(chunk.recording):
         raise RecordingError(f"{chunk.recording.path}: changed while it was analysed; give the same command again")
     return sound
-
-
-def _answer(work: Callable[[], _T], where: str) -> _T:
-    """The result of looking at a disk, in a thread of its own: a look that hangs cannot be stopped, only left behind.
-
-    Raises:
-        DiskError: when there is none after `PATIENCE_S`.
-    """
-    result: Future[_T] = Future()
-
-    def look() -> None:
-        try:
-            result.set_result(work())
-        except BaseException as error:
-            result.set_exception(error)
-
-    Thread(target=look, name="whalescan-disk", daemon=True).start()
-    try:
-        return result.result(PATIENCE_S)
-    except TimeoutError as error:
-        raise DiskError(
-            f"{where}: its disk did not answer for {PATIENCE_S / 60:g} minutes; give the same command again when it does"
-        ) from error
 
 
 def _address() -> str:
