@@ -186,10 +186,9 @@ def test_one_signal_loses_nothing(
     assert client.ends() == 130
     assert "give the same command again" in client.said.read_text()
     assert "stopping when" in (tmp_path / "out" / "run.log").read_text()
-    assert 4 <= len(diary(tmp_path)) <= 6, "nothing new is begun"
+    assert len(diary(tmp_path)) in (4, 5), "nothing new is begun"
     assert start(command(recordings, tmp_path / "out"), tmp_path).ends() == 0
-    n_again = len(diary(tmp_path)) - N_CHUNKS
-    assert 0 <= n_again <= 2, "the chunks at work were kept, but for what was begun at that very moment"
+    assert len(diary(tmp_path)) == N_CHUNKS, "the chunks at work were kept"
     assert outputs(tmp_path / "out") == undisturbed.outputs
 
 

@@ -329,7 +329,7 @@ def test_a_chunk_whose_scoring_breaks_is_named_and_tried_again(
             raise MemoryError("out of memory")
         return score(chunk, task)
 
-    monkeypatch.setattr(dispatch, "score_chunk", breaks)
+    monkeypatch.setattr(worker, "score_chunk", breaks)
     survey = whalescan.scan(sea, tmp_path, hop=0.5)
     assert _status(survey)["SIM_20260401T000040Z"] == (Status.FAILED, "MemoryError: out of memory")
     assert survey.exit_code == 3

@@ -20,7 +20,18 @@ from whalescan.core import ModelError, RecordingError, UsageError
 from whalescan.engine.interruption import Interruption
 from whalescan.engine.machine import GPU
 from whalescan.engine.plan import Chunk
-from whalescan.engine.worker import OutOfSightError, ScoredChunk, Task, UnfitError, given_up, hear, score_chunk, score_heard
+from whalescan.engine.worker import (
+    CalledOff,
+    OutOfSightError,
+    ScoredChunk,
+    Task,
+    UnfitError,
+    call_off,
+    given_up,
+    hear,
+    work,
+    work_for_a_gpu,
+)
 from whalescan.engine.workforce import Workforce
 from whalescan.sound import recordings
 
@@ -101,17 +112,17 @@ class Dispatch:
         client, task = self._workers.client, self._task
         if self.census.has_gpus:
             heard = client.map(hear, chunks, task=task, pure=False)
-            futures = client.map(score_heard, heard, task=task, pure=False, resources={GPU: 1})
+            futures = client.map(work_for_a_gpu, heard, task=task, pure=False, resources={GPU: 1})
         else:
-            futures = client.map(score_chunk, chunks, task=task, pure=False)
+            futures = client.map(work, chunks, task=task, pure=False)
         for chunk, future in zip(chunks, futures, strict=True):
             self._at_work[future.key] = chunk, future
             future.add_done_callback(self._back.put)
 
     def _call_back(self) -> None:
-        """Take back what no worker has begun."""
+        """Take back what no worker has begun, and let none begin anything more."""
         client = self._workers.client
-        begun = set(itertools.chain.from_iterable(client.run(_executing, on_error="ignore").values()))
+        begun = set(itertools.chain.from_iterable(client.run(_call_off, self._task.run, on_error="ignore").values()))
         idle = [(key, future) for key, (_, future) in self._at_work.items() if key not in begun and not future.done()]
         for key, _ in idle:
             del self._at_work[key]
@@ -143,21 +154,25 @@ class Dispatch:
             if (scored := self._settle(future, results.get(future.key))) is not None:
                 yield scored
 
-    def _settle(self, future: Future, result: ScoredChunk | None) -> ScoredChunk | None:
-        """What became of a chunk; None where it is to be tried again."""
+    def _settle(self, future: Future, result: ScoredChunk | CalledOff | None) -> ScoredChunk | None:
+        """What became of a chunk; None where it is to be tried again, now or by the next run."""
         if future.key not in self._at_work:
             return None  # it was called back
         if future.status == "cancelled":
             raise self._workers.gone()
         chunk, _ = self._at_work.pop(future.key)
         self._last_back_s = time.monotonic()
-        if result is not None:
-            self._suspects_cleared(chunk)
+        if isinstance(result, ScoredChunk):
+            self._deaths.pop(chunk, None)
             return result
-        if future.status != "error":  # its worker died with the scores, before they were fetched
+        if future.status == "error":
+            return self._fail(chunk, future.exception())
+        if result is None:  # its worker died with the scores, before they were fetched
             self._again.append(chunk)
-            return None
-        error = future.exception()
+        return None
+
+    def _fail(self, chunk: Chunk, error: BaseException) -> ScoredChunk | None:
+        """A chunk that is given up; None where it is to be tried again."""
         if isinstance(error, ModelError | UsageError):
             raise error
         if isinstance(error, KilledWorker):
@@ -167,9 +182,6 @@ class Dispatch:
             return None
         problem = str(error) if isinstance(error, RecordingError) else f"{type(error).__name__}: {error}"
         return given_up(chunk, self._task, problem)
-
-    def _suspects_cleared(self, chunk: Chunk) -> None:
-        self._deaths.pop(chunk, None)
 
     def _suspect(self, chunk: Chunk, error: KilledWorker) -> ScoredChunk | None:
         """A worker died while it had this chunk, maybe of it."""
@@ -226,7 +238,7 @@ def _drained(chunks: deque[Chunk]) -> Iterator[Chunk]:
         yield chunks.popleft()
 
 
-def _executing(dask_worker: Worker) -> list[str]:
-    """Keys of what a worker is at; with GPUs, also of what it has read for one."""
-    state = dask_worker.state
-    return [ts.key for ts in (*state.executing, *state.long_running)]
+def _call_off(run: str, dask_worker: Worker) -> list[str]:
+    """Let a worker begin nothing more of a run. Returns the keys of what it is at."""
+    call_off(run)
+    return [ts.key for ts in dask_worker.state.executing]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import numpy as np
 from distributed import get_worker
@@ -42,6 +43,7 @@ class Task:
 
     Attributes:
         version: whalescan's, where the run began; another one may give other scores.
+        run: a name that no other run has.
     """
 
     model: Model
@@ -49,6 +51,7 @@ class Task:
     device: str
     batch_size: int
     version: str = __version__
+    run: str = field(default_factory=lambda: uuid4().hex)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,29 @@ class UnfitError(RecordingError):
 
 class OutOfSightError(UnfitError):
     """A recording is not where the client saw it; maybe for this worker only."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalledOff:
+    """A chunk that was not begun, since its run is to end."""
+
+
+_called_off: set[str] = set()
+
+
+def call_off(run: str) -> None:
+    """Begin no more chunks of a run in this process; what is begun goes on."""
+    _called_off.add(run)
+
+
+def work(chunk: Chunk, task: Task) -> ScoredChunk | CalledOff:
+    """What Dask is given to do: score a chunk, unless its run is to end."""
+    return CalledOff() if task.run in _called_off else score_chunk(chunk, task)
+
+
+def work_for_a_gpu(heard: Heard, task: Task) -> ScoredChunk | CalledOff:
+    """The same for what another worker may have heard."""
+    return CalledOff() if task.run in _called_off else score_heard(heard, task)
 
 
 def score_chunk(chunk: Chunk, task: Task) -> ScoredChunk:
