@@ -7,15 +7,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from distributed import Client
 
 _START_S = 60
-_HERE = "127.0.0.1"
+HERE = "127.0.0.1"
 _REPOSITORY = Path(__file__).parents[1]
 
 
@@ -43,9 +44,9 @@ def cluster(n_workers: int, n_threads: int = 1, preload: str = "") -> Iterator[C
     """
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         file = Path(folder, "scheduler.json")
-        of_scheduler = ("--host", _HERE, "--port", "0", "--dashboard-address", f"{_HERE}:0")
+        of_scheduler = ("--host", HERE, "--port", "0", "--dashboard-address", f"{HERE}:0")
         scheduler = stack.enter_context(_started("scheduler", *of_scheduler, "--scheduler-file", str(file)))
-        of_workers = ("--host", _HERE, "--nthreads", str(n_threads), "--no-dashboard", "--memory-limit", "0")
+        of_workers = ("--host", HERE, "--nthreads", str(n_threads), "--no-dashboard", "--memory-limit", "0")
         for _ in range(n_workers):
             loads = ("--preload", preload) if preload else ()
             stack.enter_context(
@@ -62,9 +63,7 @@ def cluster(n_workers: int, n_threads: int = 1, preload: str = "") -> Iterator[C
 @contextmanager
 def _started(what: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """``dask scheduler`` or ``dask worker``; asked to end when the block does."""
-    command = [sys.executable, "-m", f"distributed.cli.dask_{what}", *arguments]
-    path = os.pathsep.join(filter(None, (str(_REPOSITORY), os.environ.get("PYTHONPATH"))))
-    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.DEVNULL)
+    process = start(what, *arguments)
     try:
         yield process
     finally:
@@ -74,3 +73,26 @@ def _started(what: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def start(
+    what: str,
+    *arguments: str,
+    within: Sequence[str] = (),
+    variables: Mapping[str, str] | None = None,
+    log: BinaryIO | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start ``dask scheduler`` or ``dask worker``, which finds the modules of this repository.
+
+    Args:
+        what: ``scheduler`` or ``worker``.
+        arguments: its options.
+        within: a command that it is run by.
+        variables: added to its environment.
+        log: takes what it says; None where nobody wants to know.
+    """
+    command = [*within, sys.executable, "-m", f"distributed.cli.dask_{what}", *arguments]
+    path = os.pathsep.join(filter(None, (str(_REPOSITORY), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, **(variables or {}), "PYTHONPATH": path}
+    said = log or subprocess.DEVNULL
+    return subprocess.Popen(command, env=environment, stdout=said, stderr=said)

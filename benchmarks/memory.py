@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import struct
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.sparse import sparse_wav
 from benchmarks.table import Row
 
 RATE_HZ = 96_000
@@ -35,18 +35,8 @@ def measure() -> list[Row]:
     for name, minutes in LENGTHS_MIN.items():
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "constant.wav")
-            _sparse_wav(path, minutes * 60 * RATE_HZ)
+            sparse_wav(path, RATE_HZ, minutes * 60 * RATE_HZ, n_bits=8)
             command = [sys.executable, "-c", _PEAK, str(path), str(HOP_S)]
             peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         rows.append({"what": f"peak memory, {name} at {RATE_HZ // 1000} kHz", "MB": round(peak / 1e6)})
     return rows
-
-
-def _sparse_wav(path: Path, n_frames: int) -> None:
-    """An 8-bit mono RF64 file that takes no room on most disks; its zeros are samples at the lowest value."""
-    n_bytes = n_frames
-    sizes = struct.pack("<4sIQQQI", b"ds64", 28, n_bytes + 72, n_bytes, n_frames, 0)
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, RATE_HZ, RATE_HZ, 1, 8)
-    with path.open("wb") as file:
-        file.write(b"RF64" + b"\xff" * 4 + b"WAVE" + sizes + form + b"data" + b"\xff" * 4)
-        file.truncate(file.tell() + n_bytes)

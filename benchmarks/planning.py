@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import struct
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
+from benchmarks.sparse import sparse_wav
 from benchmarks.table import Row
 from whalescan.config import ScoreOptions
 from whalescan.core import WindowGrid
@@ -70,14 +70,7 @@ def peak_mb() -> int:
 
 
 def _write(folder: Path) -> None:
-    """WAV files as long as a recorder's, of zeros that take no room on most disks."""
-    n_bytes = 2 * RATE_HZ * LENGTH_S
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, RATE_HZ, 2 * RATE_HZ, 2, 16)
-    header = struct.pack("<4sI4s", b"RIFF", n_bytes + 36, b"WAVE") + form + struct.pack("<4sI", b"data", n_bytes)
     for i in range(N_RECORDINGS):
         moment = _BEGIN + timedelta(seconds=i * LENGTH_S)
         path = folder / f"{i // _A_FOLDER:03d}" / f"AMAR7.{moment:%Y%m%dT%H%M%SZ}.wav"
-        path.parent.mkdir(exist_ok=True)
-        with path.open("wb") as file:
-            file.write(header)
-            file.truncate(len(header) + n_bytes)
+        sparse_wav(path, RATE_HZ, RATE_HZ * LENGTH_S, n_bits=16)

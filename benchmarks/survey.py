@@ -9,7 +9,6 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import signal
-import struct
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ import psutil
 
 from benchmarks.cluster import Cluster, cluster
 from benchmarks.planning import peak_mb
+from benchmarks.sparse import sparse_wav
 from benchmarks.table import Row
 from whalescan.config import ScoreOptions, WorkOptions
 from whalescan.detector.spec import find_model
@@ -209,13 +209,7 @@ def _memory_mb(process: psutil.Process) -> int:
 
 def write_recordings(folder: Path, n: int) -> None:
     """Recordings of 58.4 minutes that go on in one another, of ten recorders with a folder each."""
-    n_bytes = _RATE_HZ * _LENGTH_S
-    form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, _RATE_HZ, _RATE_HZ, 1, 8)
-    header = struct.pack("<4sI4s", b"RIFF", n_bytes + 36, b"WAVE") + form + struct.pack("<4sI", b"data", n_bytes)
     for i in range(n):
         recorder, moment = i % _N_RECORDERS, _BEGIN + timedelta(seconds=i // _N_RECORDERS * _LENGTH_S)
         path = folder / f"hydrophone{recorder}" / f"AMAR{recorder}.{moment:%Y%m%dT%H%M%SZ}.wav"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            file.write(header)
-            file.truncate(len(header) + n_bytes)
+        sparse_wav(path, _RATE_HZ, _RATE_HZ * _LENGTH_S, n_bits=8)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,10 +13,9 @@ from pathlib import Path
 import psutil
 from distributed import Client
 
+from benchmarks.cluster import HERE, start
 from tests.standin_preload import FOLDER
 
-_HERE = "127.0.0.1"
-_REPOSITORY = Path(__file__).parents[1]
 _PATIENCE_S = 60
 
 
@@ -43,7 +41,7 @@ class Machines:
         """Start a scheduler, and wait for its file."""
         self.file.unlink(missing_ok=True)
         port = () if "--port" in options else ("--port", "0")
-        here = "--host", _HERE, "--no-dashboard", *port
+        here = "--host", HERE, "--no-dashboard", *port
         process = self._start("scheduler", *here, "--scheduler-file", str(self.file), *options)
         until(self.file.exists)
         return process
@@ -58,7 +56,7 @@ class Machines:
             preload: a module that it loads first; empty for none.
             blind_for: a folder of which it sees nothing.
         """
-        here = "--host", _HERE, "--no-dashboard", "--memory-limit", "0", "--local-directory", str(self.folder)
+        here = "--host", HERE, "--no-dashboard", "--memory-limit", "0", "--local-directory", str(self.folder)
         threads = () if "--nthreads" in options else ("--nthreads", "1")
         loads = ("--preload", preload) if preload else ()
         arguments = "--scheduler-file", str(self.file), *here, *threads, *loads, *options
@@ -92,11 +90,9 @@ class Machines:
 
     def _start(self, what: str, *arguments: str, blind_for: Path | None = None) -> subprocess.Popen[bytes]:
         blind = ("unshare", "--mount", "sh", "-c", f"mount -t tmpfs none '{blind_for}' && exec \"$@\"", "sh")
-        command = [*(blind if blind_for else ()), sys.executable, "-m", f"distributed.cli.dask_{what}", *arguments]
-        path = os.pathsep.join(filter(None, (str(_REPOSITORY), os.environ.get("PYTHONPATH"))))
-        environment = {**os.environ, **self.settings, "PYTHONPATH": path, FOLDER: str(self.folder)}
+        variables = {**self.settings, FOLDER: str(self.folder)}
         with (self.folder / "machines.log").open("ab") as log:
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            process = start(what, *arguments, within=blind if blind_for else (), variables=variables, log=log)
         self._started.append(process)
         return process
 
