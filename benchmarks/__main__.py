@@ -6,7 +6,20 @@ from pathlib import Path
 
 import click
 
-from benchmarks import ablations, clips, failures, false_alarms, hops, memory, planning, speed, survey, workers
+from benchmarks import (
+    ablations,
+    clips,
+    failures,
+    false_alarms,
+    glance,
+    hops,
+    memory,
+    planning,
+    speed,
+    stages,
+    survey,
+    workers,
+)
 from benchmarks.table import Row, markdown, write_json
 
 _folder = click.argument("folder", type=click.Path(exists=True, path_type=Path))
@@ -26,6 +39,7 @@ def _print(rows: list[Row], json_path: Path | None) -> None:
 
 
 main.command("speed", help="Audio a second, against the plain way, and what Dask costs.")(speed.measure)
+main.command("stages", help="Every stage alone, on one core.")(stages.measure)
 main.command("memory", help="Peak memory of short and long recordings.")(memory.measure)
 main.command("planning", help="Time to plan a survey of 100,000 recordings.")(planning.measure)
 main.command("workers", help="Audio a second with 1 to 8 worker processes.")(workers.measure)
@@ -39,6 +53,14 @@ main.command("false-alarms", help="Detections an hour in FOLDER, where nothing i
 def _survey(recordings: int, chunks: int) -> list[Row]:
     """What a survey of ten hydrophone-years costs beside its scoring; an hour on two cores."""
     return survey.measure(recordings, chunks)
+
+
+@main.command("glance")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--clips", type=click.Path(exists=True, path_type=Path), help="Plant calls from here that were not taught.")
+def _glance(folders: tuple[Path, ...], clips: Path | None) -> list[Row]:
+    """Calls in FOLDERS that are lost by glancing first."""
+    return glance.measure(folders, clips)
 
 
 @main.command("noise")

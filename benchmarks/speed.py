@@ -1,17 +1,17 @@
-"""How fast a run is, against the plain way, and what Dask costs; all in one go, alternating."""
+"""How fast a run is against other ways to score the same windows with the same network; all in one go, alternating."""
 
 from __future__ import annotations
 
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import soundfile
 
 import whalescan
-from benchmarks import plain
+from benchmarks import opensoundscape, plain
 from benchmarks.table import Row
 from whalescan.config import WorkOptions
 from whalescan.engine import plan
@@ -23,7 +23,8 @@ from whalescan.learn.simulation import SeaOptions, simulate
 from whalescan.sound.recordings import find, inspect
 
 MINUTES = 20
-HOP_S = 1.0
+HOPS_S = (0.25, 0.5, 1.0)
+COMPARED_HOP_S = 0.5
 REPEATS = 3
 
 
@@ -32,25 +33,41 @@ def measure() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "sea.wav")
         soundfile.write(path, simulate(2000, SeaOptions(minutes=MINUTES)).samples, 2000)
-        plain_s, whalescan_s = _alternating(
-            lambda: plain.score(path, HOP_S), lambda: whalescan.scan(path, Path(folder, "out"), hop=HOP_S, restart=True)
-        )
-        loop_s, dask_s = _alternating(lambda: _chunks(path, dask=False), lambda: _chunks(path, dask=True))
-    x = MINUTES * 60
-    return [
-        {"what": f"plain PyTorch, float32, DataLoader, {HOP_S:g} s hop", "x real time": round(x / plain_s)},
-        {"what": f"whalescan run, all outputs, {HOP_S:g} s hop", "x real time": round(x / whalescan_s)},
-        {"what": "whalescan over plain PyTorch", "ratio": round(plain_s / whalescan_s, 2)},
-        {"what": "Dask over a plain loop, one worker: time", "ratio": round(dask_s / loop_s, 3)},
+        out = Path(folder, "out")
+        hop_s = COMPARED_HOP_S
+        ways: dict[str, Callable[[], object]] = {
+            "plain PyTorch": lambda: plain.score(path, hop_s),
+            "whalescan run --exact": lambda: whalescan.scan(path, out, hop=hop_s, exact=True, restart=True),
+            "whalescan run": lambda: whalescan.scan(path, out, hop=hop_s, restart=True),
+        }
+        if opensoundscape.is_there():
+            ways["OpenSoundscape"] = lambda: opensoundscape.score(path, hop_s)
+        taken_s = _alternating(ways)
+        hops_s = _alternating({f"{hop:g} s": _run(path, out, hop) for hop in HOPS_S})
+        dask_s = _alternating({"loop": lambda: _chunks(path, dask=False), "Dask": lambda: _chunks(path, dask=True)})
+    ours_s = taken_s["whalescan run"]
+    rows: list[Row] = [
+        {
+            "what": f"{way}, {hop_s:g} s hop",
+            "x real time": round(MINUTES * 60 / seconds),
+            "whalescan run is": round(seconds / ours_s, 2),
+        }
+        for way, seconds in taken_s.items()
     ]
+    rows += [{"what": f"whalescan run, {hop} hop", "x real time": round(MINUTES * 60 / s)} for hop, s in hops_s.items()]
+    return [*rows, {"what": "Dask over a plain loop, one worker: time", "ratio": round(dask_s["Dask"] / dask_s["loop"], 3)}]
+
+
+def _run(path: Path, out: Path, hop_s: float) -> Callable[[], object]:
+    return lambda: whalescan.scan(path, out, hop=hop_s, restart=True)
 
 
 def _chunks(path: Path, dask: bool) -> None:
     """Score every chunk with one worker, with and without Dask."""
     model = whalescan.load_model()
-    grid = model.spec.grid(HOP_S)
-    task = Task(model, grid, "cpu", 32)
-    chunks = plan.chunks(inspect(find([path])[0]), 1, grid, 2 * task.batch_size)
+    task = Task(model, model.spec.grid(COMPARED_HOP_S), "cpu", WorkOptions().batch_size)
+    step = plan.chunk_windows(task.grid, task.together.n_windows)
+    chunks = plan.chunks(inspect(find([path])[0]), 1, task.grid, step)
     if not dask:
         for chunk in chunks:
             score_chunk(chunk, task)
@@ -60,13 +77,13 @@ def _chunks(path: Path, dask: bool) -> None:
             pass
 
 
-def _alternating(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
-    """Medians of the seconds that two ways take; a first round warms up and is not counted."""
-    seconds: tuple[list[float], list[float]] = ([], [])
+def _alternating(ways: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Medians of the seconds that some ways take; a first round warms up and is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
     for repeat in range(REPEATS + 1):
-        for way, taken in zip((one, other), seconds, strict=True):
+        for name, way in ways.items():
             begin = time.perf_counter()
             way()
             if repeat:
-                taken.append(time.perf_counter() - begin)
-    return statistics.median(seconds[0]), statistics.median(seconds[1])
+                seconds[name].append(time.perf_counter() - begin)
+    return {name: statistics.median(taken) for name, taken in seconds.items()}

@@ -18,7 +18,7 @@ _noise = np.random.default_rng(1)
 def hear(chunk: Chunk, task: Task) -> Heard:
     """No sound, and none that is missing."""
     del task
-    return Heard(chunk, np.empty(0, np.float32), np.zeros(1, bool), (), (), ())
+    return Heard(chunk, 0, np.empty(0, np.float32), np.zeros(1, bool), (), (), ())
 
 
 def score_heard(heard: Heard, task: Task) -> ScoredChunk:

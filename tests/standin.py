@@ -45,12 +45,17 @@ class StandIn:
     pause_s: float = 0.0
     note: str = ""
 
-    def score(self, samples: FloatArray, grid: WindowGrid, n_windows: int, jumps: Sequence[int] = ()) -> WindowScores:
+    def score(
+        self, samples: FloatArray, grid: WindowGrid, n_windows: int, jumps: Sequence[int] = (), first: int = 0
+    ) -> WindowScores:
         if self.diary is not None:
             with self.diary.open("a") as diary:
                 diary.write(f"{hashlib.sha256(samples.tobytes()).hexdigest()}\n")
             time.sleep(self.pause_s)
-        dice = [self._dice(window) for window in cut(samples, grid, n_windows, jumps)]
+        dice = [
+            self._dice(window)
+            for window in cut(samples[first:], grid, n_windows, [jump - first for jump in jumps if jump > first])
+        ]
         boxes = [(1000 * begin, 4000 - 1000 * end, 50 + 50 * low, 200 + 100 * high) for _, begin, end, low, high in dice]
         return WindowScores(
             np.array([[score] for score, *_ in dice], np.float32),
@@ -66,7 +71,7 @@ class StandIn:
 
 def stand_in(patch: pytest.MonkeyPatch, diary: Path | None = None, pause_s: float = 0.0) -> None:
     """Let workers of this process score with a stand-in, in small chunks."""
-    patch.setattr(worker, "_load_scorer", lambda _path, sha256, _device, _size: StandIn(sha256, diary, pause_s))
+    patch.setattr(worker, "_load_scorer", lambda _path, sha256, _device, _size, _exact: StandIn(sha256, diary, pause_s))
     patch.setattr(plan, "CHUNK_S", CHUNK_S)
 
 

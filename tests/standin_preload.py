@@ -36,11 +36,13 @@ _POLL_S = 0.05
 class _Mortal(StandIn):
     folder: Path = Path()
 
-    def score(self, samples: FloatArray, grid: WindowGrid, n_windows: int, jumps: Sequence[int] = ()) -> WindowScores:
+    def score(
+        self, samples: FloatArray, grid: WindowGrid, n_windows: int, jumps: Sequence[int] = (), first: int = 0
+    ) -> WindowScores:
         (self.folder / f"scored-{os.getpid()}").touch()
         if (self.folder / "deadly").exists() and (samples == DEADLY).any():
             os.kill(os.getpid(), signal.SIGKILL)
-        return super(_Mortal, self).score(samples, grid, n_windows, jumps)
+        return super(_Mortal, self).score(samples, grid, n_windows, jumps, first)
 
 
 def dask_setup(_worker: Worker) -> None:
@@ -48,7 +50,7 @@ def dask_setup(_worker: Worker) -> None:
     folder = Path(os.environ[FOLDER])
     read = reading.read
 
-    def load(_path: str, sha256: str, _device: str, _batch_size: int) -> _Mortal:
+    def load(_path: str, sha256: str, _device: str, _batch_size: int, _exact: bool) -> _Mortal:
         pause = folder / "pause"
         return _Mortal(sha256, folder / "diary.txt", float(pause.read_text()) if pause.exists() else 0, folder=folder)
 

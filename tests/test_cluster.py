@@ -86,11 +86,11 @@ def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def scan(sounds: Path, out: Path, scheduler: object = "") -> whalescan.Survey:
-    return whalescan.scan(sounds, out, hop=HOP_S, batch_size=BATCH_SIZE, scheduler=str(scheduler))
+    return whalescan.scan(sounds, out, hop=HOP_S, exact=True, batch_size=BATCH_SIZE, scheduler=str(scheduler))
 
 
 def command(sounds: Path, out: Path, scheduler: object, *options: str) -> list[str]:
-    own = "--hop", f"{HOP_S}", "--batch-size", f"{BATCH_SIZE}", "--scheduler", str(scheduler)
+    own = "--hop", f"{HOP_S}", "--exact", "--batch-size", f"{BATCH_SIZE}", "--scheduler", str(scheduler)
     return ["run", str(sounds), "-o", str(out), "--quiet", *own, *options]
 
 
@@ -506,7 +506,7 @@ def test_a_chunk_that_kills_processes_of_this_machine_is_given_up(
     deadly, out = tmp_path / "deadly", tmp_path / "out"
     deadly.touch()
     work = WorkOptions(batch_size=BATCH_SIZE, workers=2, in_processes=True, quiet=True)
-    job = Job((str(sounds),), out, ScoreOptions(hop_s=HOP_S), work=work)
+    job = Job((str(sounds),), out, ScoreOptions(hop_s=HOP_S, exact=True), work=work)
     with dask.config.set({"distributed.worker.preload": ["tests.standin_preload"]}):
         assert run(job).exit_code == 3
         check_deadly(out, whole)

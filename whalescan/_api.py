@@ -19,6 +19,7 @@ def scan(
     model: str | os.PathLike[str] = "",
     hop: float = ScoreOptions.hop_s,
     channel: int | str = 1,
+    exact: bool = False,
     threshold: float | None = None,
     timezone: str = "",
     time_format: str = "",
@@ -45,6 +46,7 @@ def scan(
         model: path of a model file; empty for the default one.
         hop: seconds between windows.
         channel: 1-based, or ``"all"``.
+        exact: look at every window, also where the model's first glance sees nothing; several times slower.
         threshold: score at which a detection opens; None for the model's own.
         timezone: zone of recorder clocks whose file names do not state one.
         time_format: ``strptime`` format of the times in file names.
@@ -79,7 +81,7 @@ def scan(
             Job(
                 inputs=tuple(os.fspath(text) for text in inputs),
                 output=Path(nowhere if output is None else output),
-                scores=ScoreOptions(os.fspath(model), float(hop), str(channel)),
+                scores=ScoreOptions(os.fspath(model), float(hop), str(channel), exact),
                 tables=TableOptions(
                     None if threshold is None else float(threshold),
                     timezone,

@@ -19,11 +19,13 @@ class ScoreOptions:
         model: path of a model file; empty for the default model.
         hop_s: distance between windows; ``benchmarks/README.md`` says what a shorter one finds and costs.
         channel: a 1-based number, or ``all``.
+        exact: look at every window, also where the model's glance sees nothing.
     """
 
     model: str = ""
     hop_s: float = 0.25
     channel: str = "1"
+    exact: bool = False
 
     def channels(self, available: int) -> tuple[int, ...]:
         """The channels to score of a recording that has ``available``; empty where the one asked for is not there."""
@@ -76,6 +78,7 @@ class WorkOptions:
         in_processes: whether a survey's workers on this machine are processes of their own, which a broken recording may
             kill without harm. Not from a script: Python would start it again in each of them.
         performance_report: HTML file for Dask's report of who worked when; empty for none.
+        profile: time every stage, and leave ``profile.json``, a trace in Chrome's format.
         any_class: take a model that does not know upcalls, too.
         restart: use nothing of an earlier run.
         quiet: no progress bar and no summary.
@@ -89,6 +92,7 @@ class WorkOptions:
     jobqueue: str = ""
     in_processes: bool = False
     performance_report: str = ""
+    profile: bool = False
     any_class: bool = False
     restart: bool = False
     quiet: bool = False

@@ -28,6 +28,7 @@ def check(
     model: str,
     hop: float,
     channel: str,
+    exact: bool,
     device: str,
     workers: int,
 ) -> None:
@@ -46,7 +47,7 @@ def check(
         Job(
             inputs=recordings,
             output=Path(),
-            scores=ScoreOptions(model, hop, channel),
+            scores=ScoreOptions(model, hop, channel, exact),
             tables=TableOptions(timezone=timezone, time_format=time_format),
             work=WorkOptions(device=device, workers=workers),
         )

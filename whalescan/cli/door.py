@@ -18,7 +18,7 @@ from whalescan.core import ModelError, TableError, UsageError, WhalescanError
 
 _SECTIONS = {
     "Recordings to tables": ("check", "run", "detect", "import-review"),
-    "Models": ("model", "train", "evaluate"),
+    "Models": ("model", "train", "train-glance", "evaluate"),
     "Sound with known calls": ("simulate",),
 }
 _INTERRUPTED = 130

@@ -22,6 +22,7 @@ score_options = together(
     click.option("--model", default="", help="A model file. Default: the one inside the package."),
     click.option("--hop", type=float, default=ScoreOptions.hop_s, show_default=True, help="Seconds between windows."),
     click.option("--channel", default=ScoreOptions.channel, show_default=True, help="Which channel: 1, 2, ... or all."),
+    click.option("--exact", is_flag=True, help="Look at every window, also where a first glance sees nothing."),
 )
 clock_options = together(
     click.option("--timezone", default="", help="Zone of the clocks in file names that state none: UTC, UTC-5, a name."),
@@ -54,6 +55,7 @@ _work_options = together(
     click.option("--scheduler", default="", help="A Dask cluster: its address or scheduler file. Default: this machine."),
     click.option("--jobqueue", default="", help="A batch system that starts --workers: slurm, pbs, sge or lsf."),
     click.option("--performance-report", default="", metavar="FILE.html", help="Dask's report of who worked when."),
+    click.option("--profile", is_flag=True, help="Say where the time went, and write OUT/profile.json, a trace."),
     click.option("--any-class", is_flag=True, help="Take a model that does not know upcalls, too."),
     click.option("--restart", is_flag=True, help="Use nothing of an earlier run in OUT."),
     click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary."),
@@ -78,6 +80,7 @@ def run(
     model: str,
     hop: float,
     channel: str,
+    exact: bool,
     threshold: float | None,
     timezone: str,
     time_format: str,
@@ -87,6 +90,7 @@ def run(
     scheduler: str,
     jobqueue: str,
     performance_report: str,
+    profile: bool,
     any_class: bool,
     restart: bool,
     quiet: bool,
@@ -97,6 +101,7 @@ def run(
     RECORDINGS are folders, files or patterns. A run that was interrupted goes on when the same command is given again.
     """
     from whalescan.survey.job import Job
+    from whalescan.survey.profile import shares
     from whalescan.survey.run import run as run_job
 
     if output is None:
@@ -105,7 +110,7 @@ def run(
         Job(
             inputs=recordings,
             output=output,
-            scores=ScoreOptions(model, hop, channel),
+            scores=ScoreOptions(model, hop, channel, exact),
             tables=_asked_for(TableOptions(threshold, timezone, time_format), said),
             work=WorkOptions(
                 device=device,
@@ -115,6 +120,7 @@ def run(
                 jobqueue=jobqueue,
                 in_processes=True,
                 performance_report=performance_report,
+                profile=profile,
                 any_class=any_class,
                 restart=restart,
                 quiet=quiet,
@@ -122,6 +128,8 @@ def run(
             ),
         )
     )
+    if profile:
+        click.echo(shares(output), err=True)
     _report(survey, output, quiet)
 
 

@@ -116,6 +116,51 @@ def _pairs(renamed: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple(pairs)
 
 
+@main.command("train-glance")
+@click.argument("model")
+@click.argument("sounds", nargs=-1, required=True)
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="The model file to write.")
+@click.option("--gate", type=float, help="Log-odds from which on a window is looked at; lower misses less, and is slower.")
+@click.option("--passes", type=click.IntRange(1), help="How often the sounds are gone through.")
+@click.option("--split", type=click.Path(path_type=Path), help="A .split.csv of train: what it held out is left out here.")
+@click.option("--seed", type=click.IntRange(0), help="Of everything that is drawn.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--restart", is_flag=True, help="Start anew, whatever a teaching that was killed left.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
+def train_glance(
+    model: str,
+    sounds: tuple[str, ...],
+    output: Path,
+    gate: float | None,
+    passes: int | None,
+    split: Path | None,
+    seed: int | None,
+    device: str,
+    restart: bool,
+    quiet: bool,
+) -> None:
+    """Teach MODEL a glance, with which run is faster.
+
+    SOUNDS are recordings or clips, folders or patterns, in which the calls occur that MODEL knows; no labels are needed.
+    MODEL is a file, or 'default'.
+    """
+    from whalescan.detector.spec import find_model
+    from whalescan.learn.glance import GlanceTraining, teach_glance
+    from whalescan.learn.options import TrainWork
+    from whalescan.learn.split import held_out_names
+
+    options = GlanceTraining()
+    options = replace(
+        options, gate=_given(gate, options.gate), passes=_given(passes, options.passes), seed=_given(seed, options.seed)
+    )
+    held_out = held_out_names(split) if split else frozenset()
+    work = TrainWork(device, restart, quiet, lambda line: click.echo(line, err=True))
+    agreement = teach_glance(
+        find_model(model), sounds, output, options, work, lambda path: held_out.isdisjoint((path.name, path.stem))
+    )
+    click.echo(f"{output}: {agreement or 'taught; no sound with calls could be held back to measure how well'}")
+
+
 @main.command()
 @click.argument("model", required=False)
 def model(model: str | None) -> None:

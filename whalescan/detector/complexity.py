@@ -133,6 +133,32 @@ def window_complexity(contrast: Tensor, bin_hz: float, low_bin: int) -> Tensor:
     return complexity(averaged).mean(dim=-1)
 
 
+_STEP_FRAMES = AVERAGED_FRAMES // 3
+
+
+def complexity_along(contrast: Tensor, bin_hz: float, low_bin: int, frames: Tensor, n_frames: int) -> Tensor:
+    """The same for windows that lie in strips: means over those of the strip's means of frames that lie in a window.
+
+    These means overlap, so that they need not begin where a window does.
+
+    Args:
+        contrast: power over background ``[n_strips, n_bins, n_strip_frames]``, as `FrontEnd.contrast_along` gives it.
+        bin_hz: width of a bin.
+        low_bin: number of the first bin.
+        frames: int64 ``[n_windows]``, at which frame of a strip each window begins.
+        n_frames: how many of them a window has, at least `AVERAGED_FRAMES` and a few.
+
+    Returns:
+        float32 ``[n_strips, n_windows, 4]`` in the order of `NAMES`.
+    """
+    averaged = avg_pool1d(_band(contrast, bin_hz, low_bin), AVERAGED_FRAMES, _STEP_FRAMES)
+    series = complexity(averaged)
+    begins = _STEP_FRAMES * torch.arange(series.shape[-1], device=contrast.device)
+    is_inside = (begins >= frames[:, None]) & (begins + AVERAGED_FRAMES <= frames[:, None] + n_frames)
+    shares = is_inside / is_inside.sum(dim=1, keepdim=True)
+    return torch.einsum("smb,wb->swm", series, shares)
+
+
 def _band(contrast: Tensor, bin_hz: float, low_bin: int) -> Tensor:
     """The bins of `BAND_HZ`."""
     first, last = (round(edge_hz / bin_hz) - low_bin for edge_hz in BAND_HZ)

@@ -1,8 +1,9 @@
-"""From a window of sound to the picture that the network sees.
+"""From sound to the picture that a network sees: of a window, or of a strip of sound that is as long as one likes.
 
 A picture has three channels, as ImageNet's networks want them. All are made from one power spectrogram, over each bin's
-own median in the window: the gain of a recorder cancels exactly, the red slope of the sea is flattened, and steady lines -
-a ship's blade rate, a whine of the electronics - fade, since they are the median. `FrontEndOptions.features` names the
+own median in the window, or in the seconds around each frame of a strip: the gain of a recorder cancels exactly, the red
+slope of the sea is flattened, and steady lines - a ship's blade rate, a whine of the electronics - fade, since they are the
+median. `FrontEndOptions.features` names the
 channels:
 
 ``spectrogram``
@@ -24,6 +25,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate, pad
 
 from whalescan.detector import complexity
 from whalescan.detector.complexity import mean_over_bins
@@ -36,16 +38,24 @@ _NEIGHBOURS = 17
 """Bins (133 Hz) over which a background is smoothed to tell lines from the slope, and local contrast and order are taken."""
 _ORDER_FRAMES = 7
 """Frames whose mean the order of a band is taken of."""
+_BACKGROUND_FRAMES = 128
+"""Frames of a strip (2.56 s) whose median is a frame's background: about as many as a window has."""
+COLUMN_FRAMES = 16
+"""Frames of a strip from one median to the next, between which it is interpolated; and from one column of what a network
+makes of strips to the next."""
+_EVERY = 4
+"""Of these frames, the median is taken of one in so many: neighbours share most of their sound, and add little but time."""
 _SERIES_SCALE = (2.0, 8.0, 4.0, 4.0)
 """What brings H, C_SQ, C_JSD and C_TV to about the same range, so that none drowns."""
 
 
 class Contrast(NamedTuple):
-    """A window's power, split into what moves and what stays.
+    """The power of a window or strip, split into what moves and what stays.
 
     Attributes:
         cells: power over the bin's background, float32 ``[n_windows, n_bins, n_frames]``, >= 0.
-        lines: log of the bin's background over that of its neighbours, float32 ``[n_windows, n_bins, 1]``.
+        lines: log of the bin's background over that of its neighbours, float32 ``[n_windows, n_bins, 1]`` for windows and
+            ``[n_strips, n_bins, n_frames]`` for strips.
     """
 
     cells: Tensor
@@ -83,10 +93,23 @@ class FrontEnd(nn.Module):
     def contrast(self, windows: Tensor) -> Contrast:
         """Power of each time-frequency cell over its bin's median power in this window."""
         power = self.power(windows)
-        quietest = power.mean(dim=(1, 2), keepdim=True) * _SILENCE + torch.finfo(power.dtype).tiny
-        background = torch.maximum(power.median(dim=-1, keepdim=True).values, quietest)
+        background = _audible(power.median(dim=-1, keepdim=True).values, power)
         level = background.log()
         return Contrast(power / background, level - mean_over_bins(level, _NEIGHBOURS))
+
+    def contrast_along(self, strips: Tensor) -> Contrast:
+        """Power of each cell of strips ``[n_strips, strip_samples]`` over its bin's median power in the seconds around it.
+
+        Strips hold at least 64 frames; of the last, those that lack to a whole number of `COLUMN_FRAMES` are left out.
+        """
+        power = self.power(strips)
+        power = power[..., : power.shape[-1] // COLUMN_FRAMES * COLUMN_FRAMES]
+        around = (_BACKGROUND_FRAMES - COLUMN_FRAMES) // 2
+        mirrored = pad(power, (around, around), mode="reflect")
+        seen = mirrored.unfold(-1, _BACKGROUND_FRAMES, COLUMN_FRAMES)[..., ::_EVERY]
+        steps = _audible(seen.median(dim=-1).values, power).log()
+        level = interpolate(steps, scale_factor=COLUMN_FRAMES, mode="linear")
+        return Contrast(power / level.exp(), level - mean_over_bins(level, _NEIGHBOURS))
 
     def picture(self, contrast: Contrast) -> Tensor:
         """Contrast as the network sees it: logarithmic, bounded, centred."""
@@ -112,6 +135,11 @@ class FrontEnd(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
         """Pictures of windows."""
         return self.picture(self.contrast(windows))
+
+
+def _audible(background: Tensor, power: Tensor) -> Tensor:
+    """A background that is not quite silent, so that nothing is divided by nothing."""
+    return torch.maximum(background, power.mean(dim=(1, 2), keepdim=True) * _SILENCE + torch.finfo(power.dtype).tiny)
 
 
 def _centred(measure: Tensor, scale: Tensor | float) -> Tensor:

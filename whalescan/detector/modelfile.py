@@ -13,11 +13,15 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from whalescan.core import ModelError
+from whalescan.detector.glance import Glance
 from whalescan.detector.network import Detector
-from whalescan.detector.spec import FORMAT, Model, ModelSpec
+from whalescan.detector.spec import FORMAT, FORMAT_WITH_GLANCE, Model, ModelSpec
+
+_GLANCE = "glance."
+"""What the names of the glance's weights begin with."""
 
 
 def load_detector(model: Model) -> Detector:
@@ -28,17 +32,45 @@ def load_detector(model: Model) -> Detector:
     """
     spec = model.spec
     detector = Detector(spec.architecture, spec.front_end, len(spec.classes))
-    try:
-        detector.network.load_state_dict(_unpack(load(model.path.read_bytes())))
-    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
-        raise ModelError(f"{model.path}: its weights are damaged or no {spec.architecture} ({error})") from error
+    _load(detector.network, model, in_glance=False)
     return detector.eval()
 
 
-def write_model(path: Path, detector: Detector, spec: ModelSpec) -> None:
-    """Write a model file, whole or not at all."""
+def load_glance(model: Model) -> Glance | None:
+    """The glance with its weights, likewise; None where the model has none.
+
+    Raises:
+        ModelError: when the weights are damaged.
+    """
+    spec = model.spec
+    if spec.glance is None:
+        return None
+    glance = Glance(spec.front_end, spec.glance.blocks, len(spec.classes))
+    _load(glance, model, in_glance=True)
+    return glance.eval()
+
+
+def _load(module: nn.Module, model: Model, in_glance: bool) -> None:
+    """Fill a module with its part of the file's weights."""
+    try:
+        stored = _unpack(load(model.path.read_bytes()))
+        own = {name: tensor for name, tensor in stored.items() if name.startswith(_GLANCE) is in_glance}
+        module.load_state_dict({name.removeprefix(_GLANCE): tensor for name, tensor in own.items()})
+    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+        raise ModelError(f"{model.path}: its weights are damaged or no {model.spec.architecture} ({error})") from error
+
+
+def write_model(path: Path, detector: Detector, spec: ModelSpec, glance: Glance | None = None) -> None:
+    """Write a model file, whole or not at all; with a glance where ``spec`` speaks of one."""
+    tensors = _packed(detector.network)
+    if glance is not None:
+        tensors |= {f"{_GLANCE}{name}": tensor for name, tensor in _packed(glance).items()}
+    _write(path, tensors, spec)
+
+
+def _packed(module: nn.Module) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
-    for name, tensor in detector.network.state_dict().items():
+    for name, tensor in module.state_dict().items():
         values = tensor.detach().cpu().contiguous()
         if name.endswith("num_batches_tracked"):
             continue
@@ -46,7 +78,7 @@ def write_model(path: Path, detector: Detector, spec: ModelSpec) -> None:
             tensors[name], tensors[f"{name}.scale"] = _to_int8(values)
         else:
             tensors[name] = values.float()
-    _write(path, tensors, spec)
+    return tensors
 
 
 def rewrite_model(path: Path, model: Model, spec: ModelSpec) -> None:
@@ -55,7 +87,11 @@ def rewrite_model(path: Path, model: Model, spec: ModelSpec) -> None:
 
 
 def _write(path: Path, tensors: dict[str, Tensor], spec: ModelSpec) -> None:
-    metadata = {"whalescan": json.dumps({"format": FORMAT, **dataclasses.asdict(spec)}, sort_keys=True)}
+    fields = dataclasses.asdict(spec)
+    if spec.glance is None:
+        del fields["glance"]
+    written = {"format": FORMAT if spec.glance is None else FORMAT_WITH_GLANCE, **fields}
+    metadata = {"whalescan": json.dumps(written, sort_keys=True)}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(save(tensors, metadata))

@@ -9,12 +9,13 @@ import timm
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
+from torch.nn.functional import linear
 
 from whalescan.core import ModelError
 from whalescan.detector.frontend import N_CHANNELS, FrontEnd
 from whalescan.detector.spec import FrontEndOptions
 
-_KERAS_EPS = 1e-3
+KERAS_EPS = 1e-3
 """The ImageNet weights were trained with Keras' BatchNorm epsilon; timm's 1e-5 shifts every feature."""
 
 
@@ -35,7 +36,7 @@ class Detector(nn.Module):
             raise ModelError(f"timm {timm.__version__} has no network {architecture!r}: {error}") from error
         for module in self.network.modules():
             if isinstance(module, nn.BatchNorm2d):
-                module.eps = _KERAS_EPS
+                module.eps = KERAS_EPS
         self.network.to(memory_format=torch.channels_last)
 
     def forward(self, windows: Tensor) -> Tensor:
@@ -68,11 +69,50 @@ def start_from_imagenet(network: nn.Module, weights: Mapping[str, Tensor]) -> No
 def prepare_for_scanning(detector: Detector, device: torch.device, dtype: torch.dtype) -> Detector:
     """Fold every BatchNorm into its convolution and move to the device; the detector given must not be used any more."""
     detector.eval()
+    detector.network = streamlined(detector.network, device, dtype)
+    return detector.to(device=device)
+
+
+def streamlined(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """The same network, quicker: without BatchNorm, and on a processor with matrix products in place of 1 x 1 convolutions.
+
+    The one given must not be used any more.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch.fx' own, not ours to mend
-        detector.network = fuse(detector.network)
-    detector.network.to(device, dtype).to(memory_format=torch.channels_last)
-    return detector.to(device=device)
+        quick: nn.Module = fuse(network).to(device, dtype).to(memory_format=torch.channels_last)
+    return quick if device.type != "cpu" else _with_products(quick)
+
+
+class _Product(nn.Module):
+    """A 1 x 1 convolution as the product of matrices that it is.
+
+    The results are those of the convolution; oneDNN's bfloat16 products of wide layers are up to 7 times as fast as its
+    convolutions, which put the weights into another order for each call (``benchmarks/README.md``).
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(convolution.weight[:, :, 0, 0].contiguous(), requires_grad=False)
+        self.bias = convolution.bias
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """Channels-last cells, which are a matrix of channels already."""
+        return linear(cells.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
+
+
+_WIDE = 256
+"""Channels from which on a product is faster."""
+
+
+def _with_products(network: nn.Module) -> nn.Module:
+    for name, module in list(network.named_modules()):
+        if not isinstance(module, nn.Conv2d) or module.kernel_size != (1, 1) or module.groups > 1:
+            continue
+        if module.stride == (1, 1) and module.in_channels >= _WIDE:
+            parent, _, own = name.rpartition(".")
+            setattr(network.get_submodule(parent), own, _Product(module))
+    return network
 
 
 def best_dtype(device: torch.device) -> torch.dtype:

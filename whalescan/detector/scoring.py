@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from whalescan.core import FloatArray, UsageError, WindowGrid, WindowScores
+from whalescan.core.stages import is_watched, stage
 from whalescan.detector import complexity, evidence
 from whalescan.detector.modelfile import load_detector
 from whalescan.detector.network import best_dtype, prepare_for_scanning
-from whalescan.detector.spec import Model
+from whalescan.detector.spec import FrontEndOptions, Model
 from whalescan.sound.windows import cut
 
 _BOX_LOGIT = -4.0
@@ -37,19 +39,31 @@ class Scorer:
         self._detector = prepare_for_scanning(load_detector(model), device, best_dtype(device))
         self._slope, self._offset = torch.tensor(model.spec.calibration, device=device).T
 
-    def score(self, samples: FloatArray, grid: WindowGrid, n_windows: int, jumps: Sequence[int] = ()) -> WindowScores:
-        """Score ``n_windows`` windows, the first of which begins with the first sample.
+    def score(
+        self, samples: FloatArray, grid: WindowGrid, n_windows: int, jumps: Sequence[int] = (), first: int = 0
+    ) -> WindowScores:
+        """Score ``n_windows`` windows.
 
         Args:
             samples: float32 ``[n]``; windows that reach past the end are filled with the mirrored sound.
             grid: distance and length of the windows.
             n_windows: how many.
             jumps: samples at which the clock jumps; a window hears one side of them only.
+            first: sample at which the first window begins.
         """
-        windows = cut(samples, grid, n_windows, jumps)
-        with torch.inference_mode(), _one_thread:
-            batches = [self._fit(windows[i : i + self.batch_size]) for i in range(0, n_windows, self.batch_size)]
-        return WindowScores.join(batches)
+        windows = cut(samples[first:], grid, n_windows, [jump - first for jump in jumps if jump > first])
+        with torch.inference_mode(), one_thread:
+            return self.look(windows)
+
+    def look(self, windows: FloatArray) -> WindowScores:
+        """Score windows ``[n_windows, window_samples]``, each on its own; in inference mode, and on one thread."""
+        batches = range(0, len(windows), self.batch_size)
+        return WindowScores.join([self._fit(windows[i : i + self.batch_size]) for i in batches])
+
+    def calibrated(self, logits: Tensor) -> FloatArray:
+        """Scores of logits ``[n_windows, n_classes]``."""
+        scores: FloatArray = torch.sigmoid(self._slope * logits.to(self.device) + self._offset).cpu().numpy()
+        return scores
 
     def _fit(self, windows: FloatArray) -> WindowScores:
         """Score a batch, in parts where the device's memory does not hold it whole."""
@@ -66,22 +80,24 @@ class Scorer:
         return WindowScores.join([self._fit(windows[i : i + step]) for i in range(0, len(windows), step)])
 
     def _score(self, windows: FloatArray) -> WindowScores:
-        contrast = self._detector.frontend.contrast(torch.from_numpy(windows.copy()).to(self.device))
-        logits = self._detector.classify(self._detector.frontend.picture(contrast))
-        scores = torch.sigmoid(self._slope * logits + self._offset).cpu().numpy()
         options = self.spec.front_end
-        return WindowScores(
-            scores=scores,
-            boxes=_boxes(contrast.cells, logits.amax(dim=1).cpu().numpy(), self),
-            complexity=complexity.window_complexity(contrast.cells, options.bin_hz, options.low_bin).cpu().numpy(),
-        )
+        with stage("spectrogram"), settled(self.device):
+            contrast = self._detector.frontend.contrast(torch.from_numpy(windows.copy()).to(self.device))
+            pictures = self._detector.frontend.picture(contrast)
+        with stage("network"), settled(self.device):
+            logits = self._detector.classify(pictures)
+        with stage("complexity"), settled(self.device):
+            measures = complexity.window_complexity(contrast.cells, options.bin_hz, options.low_bin).cpu().numpy()
+        with stage("boxes"):
+            boxes = _boxes(contrast.cells, logits.amax(dim=1).cpu().numpy(), options)
+        return WindowScores(self.calibrated(logits), boxes, measures)
 
 
-def _boxes(contrast: Tensor, logits: FloatArray, scorer: Scorer) -> FloatArray:
+def _boxes(contrast: Tensor, logits: FloatArray, options: FrontEndOptions) -> FloatArray:
     boxes = np.full((len(logits), 4), np.nan, np.float32)
     chosen = np.flatnonzero(logits >= _BOX_LOGIT)
     for i, cells in zip(chosen, contrast[chosen].cpu().numpy(), strict=True):
-        boxes[i] = evidence.call_box(cells, scorer.spec.front_end)
+        boxes[i] = evidence.call_box(cells, options)
     return boxes
 
 
@@ -110,7 +126,15 @@ class _OneThread:
                 torch.set_num_threads(self._threads_outside)
 
 
-_one_thread = _OneThread()
+one_thread = _OneThread()
+
+
+@contextmanager
+def settled(device: torch.device) -> Iterator[None]:
+    """What is begun on a device in the block is done when it ends, where somebody times it."""
+    yield
+    if device.type == "cuda" and is_watched():
+        torch.cuda.synchronize(device)
 
 
 def choose_device(name: str) -> torch.device:

@@ -13,9 +13,11 @@ from typing import Any
 from whalescan.core import ModelError, UsageError, WindowGrid
 
 FORMAT = "whalescan-model/1"
+FORMAT_WITH_GLANCE = "whalescan-model/2"
+"""Of a model that has a glance, which an older whalescan would not know of."""
 UPCALL = "NARW upcall"
 ARCHITECTURE = "legacy_xception"
-DEFAULT_MODEL = Path(__file__).parents[1] / "models" / "narw-xception-2.safetensors"
+DEFAULT_MODEL = Path(__file__).parents[1] / "models" / "narw-xception-3.safetensors"
 _FEATURES_TEXT = {
     "spectrogram": "spectrogram (power over each bin's median, logarithmic, in three contrasts)",
     "complexity": "complexity (order and C_SQ of bands, time series of H, C_SQ, C_JSD, C_TV)",
@@ -73,6 +75,19 @@ class FrontEndOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class GlanceOptions:
+    """A second, quicker network that runs along a recording and says which windows are worth a look.
+
+    Attributes:
+        blocks: which of the middle blocks of an Xception (4 to 11) it has.
+        gates: log-odds, one per class; a window that the glance gives more for any class is looked at on its own.
+    """
+
+    blocks: tuple[int, ...]
+    gates: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """All of a model but its weights.
 
@@ -83,6 +98,7 @@ class ModelSpec:
         calibration: ``(slope, offset)``, one pair per class; a score is ``sigmoid(slope * logit + offset)``.
         training: data, recipe and seed.
         metrics: what was measured, and on what.
+        glance: the quicker network beside it; None where every window is looked at.
     """
 
     classes: tuple[str, ...] = (UPCALL,)
@@ -94,6 +110,7 @@ class ModelSpec:
     metrics: dict[str, Any] = field(default_factory=dict)
     licence: str = "Apache-2.0"
     whalescan_version: str = ""
+    glance: GlanceOptions | None = None
 
     def grid(self, hop_s: float) -> WindowGrid:
         """The windows of this model at a hop, rounded to whole samples."""
@@ -149,12 +166,20 @@ def describe(model: Model) -> str:
         f"{1000 * front_end.fft_samples / front_end.rate_hz:g} ms every "
         f"{1000 * front_end.frame_hop_samples / front_end.rate_hz:g} ms",
         f"features      {_FEATURES_TEXT[front_end.features]}",
+        f"glance        {_glance_text(spec)}",
         f"licence       {spec.licence}",
         f"written by    whalescan {spec.whalescan_version}",
         f"training      {json.dumps(spec.training, indent=2)}",
         f"metrics       {json.dumps(spec.metrics, indent=2)}",
     ]
     return "\n".join(line.replace("\n", "\n              ") for line in lines)
+
+
+def _glance_text(spec: ModelSpec) -> str:
+    if spec.glance is None:
+        return "none: every window is looked at"
+    gates = ", ".join(f"{name} {gate:g}" for name, gate in zip(spec.classes, spec.glance.gates, strict=True))
+    return f"Xception with {len(spec.glance.blocks)} of 8 middle blocks along the recording; looks from log-odds of {gates}"
 
 
 def _description(path: Path, content: bytes) -> str | None:
@@ -179,8 +204,8 @@ def parse_spec(path: Path, text: str | None) -> ModelSpec:
         raise ModelError(f"{path}: holds weights but no whalescan model; only files of `whalescan train` can be used")
     try:
         fields = json.loads(text)
-        if fields.pop("format") != FORMAT:
-            raise ModelError(f"{path}: its format is not {FORMAT}; update whalescan")
+        if fields.pop("format") not in (FORMAT, FORMAT_WITH_GLANCE):
+            raise ModelError(f"{path}: its format is not {FORMAT_WITH_GLANCE} or older; update whalescan")
         # models of whalescan 0.1 do not name their features; there were no others
         fields["front_end"] = FrontEndOptions(**{"features": "spectrogram", **fields["front_end"]})
         for name in ("classes", "thresholds"):
@@ -188,6 +213,8 @@ def parse_spec(path: Path, text: str | None) -> ModelSpec:
         calibration = fields["calibration"]
         pairs = calibration if isinstance(calibration[0], list) else [calibration]  # whalescan 0.1 wrote one pair for all
         fields["calibration"] = tuple((float(slope), float(offset)) for slope, offset in pairs)
+        if glance := fields.pop("glance", None):
+            fields["glance"] = GlanceOptions(tuple(glance["blocks"]), tuple(float(gate) for gate in glance["gates"]))
         return ModelSpec(**fields)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: its description is damaged ({error}); fetch the file again") from error

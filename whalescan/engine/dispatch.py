@@ -28,7 +28,7 @@ from whalescan.engine.worker import (
     UnfitError,
     call_off,
     given_up,
-    hear,
+    listen,
     work,
     work_for_a_gpu,
 )
@@ -43,6 +43,8 @@ _TOGETHER = 64
 """Scores fetched at a time, at most: a question to the scheduler costs as much for one chunk as for many."""
 _MOMENT_S = 0.05
 """How long scores of a large cluster are waited for, to be fetched together; its workers have other chunks meanwhile."""
+_NAME = "score_chunk"
+"""What Dask's dashboard and reports call the work."""
 _TICK_S = 2.0
 _SILENCE_S = 120.0
 """After so long without a chunk the user is told that the run waits, and for what."""
@@ -111,10 +113,10 @@ class Dispatch:
         """All in one message, which spares the scheduler half of its work."""
         client, task = self._workers.client, self._task
         if self.census.has_gpus:
-            heard = client.map(hear, chunks, task=task, pure=False)
-            futures = client.map(work_for_a_gpu, heard, task=task, pure=False, resources={GPU: 1})
+            heard = client.map(listen, chunks, task=task, pure=False)
+            futures = client.map(work_for_a_gpu, heard, task=task, key=_NAME, pure=False, resources={GPU: 1})
         else:
-            futures = client.map(work, chunks, task=task, pure=False)
+            futures = client.map(work, chunks, task=task, key=_NAME, pure=False)
         for chunk, future in zip(chunks, futures, strict=True):
             self._at_work[future.key] = chunk, future
             future.add_done_callback(self._back.put)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
 from threading import Thread
 from typing import TypeVar
 
@@ -49,7 +50,7 @@ def _answer(work: Callable[[], _T], where: str) -> _T:
         except BaseException as error:
             result.set_exception(error)
 
-    Thread(target=look, name="whalescan-disk", daemon=True).start()
+    Thread(target=copy_context().run, args=(look,), name="whalescan-disk", daemon=True).start()  # timed as if done here
     try:
         return result.result(PATIENCE_S)
     except TimeoutError as error:

@@ -39,11 +39,13 @@ class Chunk:
             end = grid.begin_sample(self.first_window + self.n_windows)
         return grid.begin_sample(self.first_window), end
 
-    def needed_samples(self, grid: WindowGrid) -> tuple[int, int]:
-        """The samples that its windows cover, begin and end."""
+    def needed_samples(self, grid: WindowGrid, margin_samples: int = 0) -> tuple[int, int]:
+        """The samples that its windows cover, with a margin where there is sound: begin and end."""
         last = self.first_window + self.n_windows - 1
         n_samples = sum(recording.n_samples(grid.rate_hz) for recording in (self.recording, *self.after))
-        return grid.begin_sample(self.first_window), min(grid.begin_sample(last) + grid.window_samples, n_samples)
+        begin = grid.begin_sample(self.first_window) - margin_samples
+        end = grid.begin_sample(last) + grid.window_samples + margin_samples
+        return max(begin, 0), min(end, n_samples)
 
 
 def following(recording: Recording, followers: Mapping[str, Recording], grid: WindowGrid) -> tuple[Recording, ...]:
@@ -85,16 +87,16 @@ def n_windows(recording: Recording, after: Sequence[Recording], grid: WindowGrid
     return -(-n_samples // grid.hop_samples) if after else grid.n_windows(n_samples)
 
 
-def chunk_windows(grid: WindowGrid, batch_size: int, total_s: float = 0.0) -> int:
+def chunk_windows(grid: WindowGrid, together: int, total_s: float = 0.0) -> int:
     """Windows of a chunk: a whole number of batches, so that windows meet in the same ones however a recording is cut.
 
     Args:
         grid: distance of the windows.
-        batch_size: windows of a batch.
+        together: windows of a batch.
         total_s: seconds of sound in the whole survey.
     """
     chunk_s = CHUNK_S if total_s < _SURVEY_S else LONG_CHUNK_S
-    return max(1, round(chunk_s * grid.rate_hz / grid.hop_samples / batch_size)) * batch_size
+    return max(1, round(chunk_s * grid.rate_hz / grid.hop_samples / together)) * together
 
 
 def chunks(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -24,6 +24,8 @@ from whalescan.core import (
     WindowGrid,
     WindowScores,
 )
+from whalescan.core.stages import Span, stage, watching
+from whalescan.detector.batching import Batching, batching
 from whalescan.detector.spec import DEFAULT_MODEL, Model, find_model
 from whalescan.engine.patience import patiently
 from whalescan.engine.plan import Chunk, n_windows, reach
@@ -31,7 +33,7 @@ from whalescan.sound import reading, recordings
 from whalescan.sound.windows import hearing, unheard
 
 if TYPE_CHECKING:
-    from whalescan.detector.scoring import Scorer
+    from whalescan.detector.glancing import AnyScorer
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Names of settings in glibc's malloc.h."""
@@ -42,6 +44,8 @@ class Task:
     """What a worker needs to know to score a chunk.
 
     Attributes:
+        exact: whether every window is looked at, although the model has a glance.
+        is_timed: whether it shall say how long each stage took.
         version: whalescan's, where the run began; another one may give other scores.
         run: a name that no other run has.
     """
@@ -50,8 +54,15 @@ class Task:
     grid: WindowGrid
     device: str
     batch_size: int
+    exact: bool = False
+    is_timed: bool = False
     version: str = __version__
     run: str = field(default_factory=lambda: uuid4().hex)
+
+    @property
+    def together(self) -> Batching:
+        """Which windows are scored together."""
+        return batching(self.model.spec, self.grid, self.batch_size, self.exact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +70,23 @@ class Heard:
     """A chunk's sound, ready to be scored.
 
     Attributes:
+        first: sample of these at which the first window begins; before it lies a margin.
         samples: float32 ``[n]`` at the model's rate; nothing where there is nothing to score.
         empty: bool ``[n]``, true where nothing could be read or nothing was recorded.
         jumps: samples of these at which the clock jumps.
         losses: samples of the chunk's own, from the recording's first, that are not analysed.
         problems: what was wrong, and where.
+        spans: how long it took, where that is asked for.
     """
 
     chunk: Chunk
+    first: int
     samples: FloatArray
     empty: reading.BoolArray
     jumps: tuple[int, ...]
     losses: tuple[Loss, ...]
     problems: tuple[str, ...]
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +99,7 @@ class ScoredChunk:
         problems: what was wrong, and where.
         is_final: False where another try might do better: the chunk's scoring failed, not its sound.
         note: what the user should know of how it was done; empty where nothing is to be said.
+        spans: how long the stages took, where that is asked for.
     """
 
     chunk: Chunk
@@ -92,6 +108,7 @@ class ScoredChunk:
     problems: tuple[str, ...]
     is_final: bool = True
     note: str = ""
+    spans: tuple[Span, ...] = ()
 
 
 class UnfitError(RecordingError):
@@ -128,12 +145,27 @@ def call_off(run: str) -> None:
 
 def work(chunk: Chunk, task: Task) -> ScoredChunk | CalledOff:
     """What Dask is given to do: score a chunk, unless its run is to end."""
-    return CalledOff() if task.run in _called_off else score_chunk(chunk, task)
+    if task.run in _called_off:
+        return CalledOff()
+    with watching(task.is_timed) as spans, stage("chunk"):
+        scored = score_chunk(chunk, task)
+    return replace(scored, spans=tuple(spans)) if spans else scored
+
+
+def listen(chunk: Chunk, task: Task) -> Heard:
+    """The first half of that, where GPUs score: any worker may hear."""
+    with watching(task.is_timed) as spans, stage("chunk"):
+        heard = hear(chunk, task)
+    return replace(heard, spans=tuple(spans)) if spans else heard
 
 
 def work_for_a_gpu(heard: Heard, task: Task) -> ScoredChunk | CalledOff:
-    """The same for what another worker may have heard."""
-    return CalledOff() if task.run in _called_off else score_heard(heard, task)
+    """The second half: score what another worker may have heard."""
+    if task.run in _called_off:
+        return CalledOff()
+    with watching(task.is_timed) as spans, stage("chunk"):
+        scored = score_heard(heard, task)
+    return replace(scored, spans=(*heard.spans, *spans)) if spans else scored
 
 
 def score_chunk(chunk: Chunk, task: Task) -> ScoredChunk:
@@ -159,17 +191,19 @@ def hear(chunk: Chunk, task: Task) -> Heard:
         raise UnfitError(
             f"has whalescan {__version__}, where the run has {task.version}; install the same there", _address()
         )
-    begin, end = chunk.needed_samples(task.grid)
+    begin, end = chunk.needed_samples(task.grid, task.together.margin_samples)
+    first = chunk.own_samples(task.grid)[0] - begin
     sound = _read(chunk, task.grid.rate_hz, begin, end)
     within = reach(chunk.recording, chunk.after, task.grid)
     beside = unheard(task.grid, n_windows(chunk.recording, chunk.after, task.grid), within.n_samples, within.jumps)
-    own = [(first, min(last, chunk.recording.n_samples(task.grid.rate_hz))) for first, last in beside]
+    own = [(a, min(b, chunk.recording.n_samples(task.grid.rate_hz))) for a, b in beside]
     return Heard(
         chunk,
+        first,
         sound.samples,
         sound.lost | sound.silent,
         tuple(jump - begin for jump in within.jumps if begin < jump < end),
-        _losses(sound, chunk, task.grid, beside),
+        _losses(sound, first, chunk, task.grid, beside),
         (*sound.problems, *_said_of_unheard([span for span in own if span[0] < span[1]], task.grid)),
     )
 
@@ -179,11 +213,13 @@ def score_heard(heard: Heard, task: Task) -> ScoredChunk:
     chunk, empty = heard.chunk, heard.empty
     if empty.all():
         return ScoredChunk(chunk, _no_scores(chunk, task), heard.losses, heard.problems)
-    scorer = _scorer(task.model, task.device, task.batch_size)
-    windows = scorer.score(heard.samples, task.grid, chunk.n_windows, heard.jumps)
+    scorer = _scorer(task)
+    windows = scorer.score(heard.samples, task.grid, chunk.n_windows, heard.jumps, heard.first)
     if empty.any():
-        n_sounding = np.concatenate([[0], np.cumsum(~empty)])
-        begins, ends = hearing(task.grid, 0, chunk.n_windows, len(empty), heard.jumps).T
+        own = empty[heard.first :]
+        n_sounding = np.concatenate([[0], np.cumsum(~own)])
+        jumps = [jump - heard.first for jump in heard.jumps if jump > heard.first]
+        begins, ends = hearing(task.grid, 0, chunk.n_windows, len(own), jumps).T
         windows.scores[n_sounding[ends] == n_sounding[begins]] = np.nan
     return ScoredChunk(chunk, windows, heard.losses, heard.problems, note=scorer.note)
 
@@ -230,12 +266,15 @@ def _said_of_unheard(beside: Sequence[tuple[int, int]], grid: WindowGrid) -> Ite
         yield f"{lost_s:.1f} s beside jumps of the clock lie in no window; {why}"
 
 
-def _losses(sound: reading.Sound, chunk: Chunk, grid: WindowGrid, beside: Sequence[tuple[int, int]]) -> tuple[Loss, ...]:
-    """What of a chunk's own samples could not be read, was never recorded, or lies in no window."""
+def _losses(
+    sound: reading.Sound, first: int, chunk: Chunk, grid: WindowGrid, beside: Sequence[tuple[int, int]]
+) -> tuple[Loss, ...]:
+    """What of a chunk's own samples, from ``first`` on, could not be read, was never recorded, or lies in no window."""
     begin, end = chunk.own_samples(grid)
-    lost, silent = sound.lost[: end - begin].copy(), sound.silent[: end - begin]
-    for first, last in beside:  # what of them lies in the recordings behind is theirs to hear
-        lost[max(first - begin, 0) : max(last - begin, 0)] = True
+    own = slice(first, first + end - begin)
+    lost, silent = sound.lost[own].copy(), sound.silent[own]
+    for a, b in beside:  # what of them lies in the recordings behind is theirs to hear
+        lost[max(a - begin, 0) : max(b - begin, 0)] = True
     kinds = (lost, GapKind.UNREADABLE), (silent & ~lost, GapKind.DROPOUT)
     return tuple(Loss(begin + a, begin + b, kind) for where, kind in kinds for a, b in _runs(where))
 
@@ -258,18 +297,20 @@ def _no_scores(chunk: Chunk, task: Task) -> WindowScores:
 _loading = Lock()
 
 
-def _scorer(model: Model, device: str, batch_size: int) -> Scorer:
+def _scorer(task: Task) -> AnyScorer:
     """The model, loaded once in each process."""
-    with _loading:
-        return _load_scorer(str(model.path), model.sha256, device, batch_size)
+    with stage("wait for model"), _loading:
+        return _load_scorer(str(task.model.path), task.model.sha256, task.device, task.batch_size, task.exact)
 
 
 @lru_cache(maxsize=1)
-def _load_scorer(path: str, sha256: str, device: str, batch_size: int) -> Scorer:
-    from whalescan.detector import scoring  # torch takes seconds to import, and a client does without it
+def _load_scorer(path: str, sha256: str, device: str, batch_size: int, exact: bool) -> AnyScorer:
+    with stage("import torch"):
+        from whalescan.detector.glancing import load_scorer  # takes seconds, and a client does without it
 
     _keep_memory()
-    return scoring.Scorer(same_model(path, sha256), scoring.choose_device(device), batch_size)
+    with stage("load model"):
+        return load_scorer(same_model(path, sha256), device, batch_size, exact)
 
 
 def _keep_memory() -> None:

@@ -62,6 +62,7 @@ def spec(start: Model | None, pictures: FrontEndOptions, classes: tuple[str, ...
         thresholds=thresholds if options.threshold is None else (options.threshold,) * len(classes),
         calibration=calibration,
         metrics={},
+        glance=None,  # what it knew would not hold for another network
         whalescan_version=__version__,
     )
 

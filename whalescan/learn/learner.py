@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from whalescan.core import FloatArray, IntArray
 from whalescan.detector.evidence import call_box
 from whalescan.detector.network import Detector, best_dtype
 from whalescan.learn import augmentation
+from whalescan.learn.descent import Descent, DescentOptions
 from whalescan.learn.options import TrainOptions
 
 _UNSEEN_BOX = (1000.0, 3000.0, 80.0, 250.0)
@@ -51,33 +51,23 @@ def traces(detector: Detector, windows: FloatArray, batch_size: int = 64) -> Flo
 
 
 class Learner:
-    """A detector, its optimiser, its schedule, and the running average of its weights that is kept."""
+    """A detector while it learns."""
 
     def __init__(self, detector: Detector, options: TrainOptions, n_examples: int, device: torch.device) -> None:
         self.options = options
         self.device = device
         self.batch_size = min(options.batch_size, n_examples)
         self.n_batches = max(n_examples // self.batch_size, options.least_batches)
-        n_steps = options.epochs * self.n_batches
-        # an average over more steps than a part of the training would mostly be what the network started with
-        average_steps = min(options.average_steps, max(n_steps // 9, 1))
         self.random = torch.Generator().manual_seed(options.seed)
         self.detector = detector.to(device)
-        self.averaged = AveragedModel(
-            self.detector, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / average_steps), use_buffers=True
-        )
-        self.optimizer = torch.optim.AdamW(self.detector.parameters(), weight_decay=options.weight_decay)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, options.learning_rate, n_steps, pct_start=options.warm_up
-        )
+        course = DescentOptions(options.learning_rate, options.warm_up, options.weight_decay, options.average_steps)
+        self._descent = Descent(self.detector, course, options.epochs * self.n_batches)
         self.dtype = best_dtype(device)
 
     @property
     def average(self) -> Detector:
         """The detector with averaged weights, ready to score."""
-        averaged = self.averaged.module
-        assert isinstance(averaged, Detector)
-        return averaged.eval()
+        return self._descent.average
 
     def learn(self, lessons: Lessons, frozen: bool) -> Iterator[float]:
         """One pass in random order, or several where examples are few; a last part of a batch is left out.
@@ -133,40 +123,13 @@ class Learner:
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             logits = self.detector.classify(pictures)
         loss = binary_cross_entropy_with_logits(logits, targets)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        self.schedule.step()
-        self.averaged.update_parameters(self.detector)
-        return loss.item()
+        return self._descent.step(loss)
 
     def state(self) -> dict[str, Tensor]:
         """All that another learner needs to go on as this one would, as named tensors."""
-        moments = {
-            f"optimizer.{i}.{name}": value
-            for i, values in self.optimizer.state_dict()["state"].items()
-            for name, value in values.items()
-        }
-        networks = {f"detector.{name}": value for name, value in self.detector.state_dict().items()}
-        averages = {f"averaged.{name}": value for name, value in self.averaged.state_dict().items()}
-        steps = {"steps": torch.tensor(self.schedule.last_epoch), "random": self.random.get_state()}
-        return {name: value.detach().clone() for name, value in (networks | averages | moments | steps).items()}
+        return self._descent.state() | {"random": self.random.get_state()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Go on where the learner that gave this state was."""
-        self.detector.load_state_dict(_below("detector", state))
-        self.averaged.load_state_dict(_below("averaged", state))
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in _below("optimizer", state).items():
-            number, _, moment = name.partition(".")
-            moments.setdefault(int(number), {})[moment] = value
+        self._descent.restore(state)
         self.random.set_state(state["random"].cpu())
-        for _ in range(int(state["steps"])):  # closed form is not offered, and a step costs microseconds
-            self.optimizer.step()  # without gradients: moves nothing
-            self.schedule.step()
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-
-
-def _below(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(f"{prefix}."): value for name, value in state.items() if name.startswith(f"{prefix}.")}

@@ -6,10 +6,12 @@ decided by hashes, and so neither by chance nor by the order of anything.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -122,3 +124,16 @@ def split_csv(examples: Examples, parts: Split, classes: Sequence[str]) -> bytes
         for name, begin_s, group, held_out, targets in zip(*columns, strict=True)
     )
     return csv_bytes(("clip_name", "begin_s", "group", "side", *classes), rows)
+
+
+def held_out_names(path: Path) -> frozenset[str]:
+    """Names of the clips and recordings that a training held out, from what `split_csv` wrote.
+
+    Raises:
+        UsageError: when the file cannot be read, or is no such table.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return frozenset(row["clip_name"] for row in csv.DictReader(file) if row["side"] == "validation")
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+        raise UsageError(f"{path}: not a .split.csv of `whalescan train` ({error!r}); give one") from error

@@ -23,6 +23,7 @@ import soundfile
 import soxr
 
 from whalescan.core import DiskError, FloatArray, Recording, RecordingError
+from whalescan.core.stages import stage
 
 SEGMENT_S = 30
 MARGIN_S = 1
@@ -107,13 +108,17 @@ def _read_segment(recording: Recording, channel: int, rate_hz: int, index: int) 
     begin_s, end_s = index * SEGMENT_S, (index + 1) * SEGMENT_S
     n_frames = recording.n_frames
     from_s = max(begin_s - MARGIN_S, 0)
-    native = _decode(recording, channel, from_s * recording.rate_hz, min((end_s + MARGIN_S) * recording.rate_hz, n_frames))
+    with stage("decode"):
+        native = _decode(
+            recording, channel, from_s * recording.rate_hz, min((end_s + MARGIN_S) * recording.rate_hz, n_frames)
+        )
     last = min(end_s * rate_hz, recording.n_samples(rate_hz))
     skip, n = (begin_s - from_s) * rate_hz, last - begin_s * rate_hz
     if rate_hz == recording.rate_hz:
         own = slice(skip, skip + n)
         return Sound(native.samples[own], native.lost[own], native.silent[own], native.problems)
-    resampled = soxr.resample(native.samples, recording.rate_hz, rate_hz)[skip : skip + n]
+    with stage("resample"):
+        resampled = soxr.resample(native.samples, recording.rate_hz, rate_hz)[skip : skip + n]
     samples = np.zeros(n, np.float32)  # soxr rounds the length, the grid rounds it up
     samples[: len(resampled)] = resampled
     nearest = np.minimum((np.arange(skip, skip + n) * recording.rate_hz) // rate_hz, len(native.lost) - 1)

@@ -16,7 +16,7 @@ from whalescan.sound import recordings
 from whalescan.survey.journal import Entry, Journal, joined_spans
 from whalescan.tables.scorefile import ScoreFile, read_origin, read_scores, score_path, write_scores
 
-_SCORING = 3
+_SCORING = 4
 """Raised by one whenever a change of the program changes scores: old scores are then not mixed with new ones."""
 
 JOURNAL_SUFFIX = ".journal"
@@ -181,6 +181,7 @@ class Assembly:
                 "model": self._model.sha256,
                 "hop_samples": self._grid.hop_samples,
                 "batch_size": self._task.batch_size,
+                "exact": self._task.exact or self._model.spec.glance is None,
                 "channel": channel,
                 "recording": recording.identity,
                 "jumps": reach(recording, after, self._grid).jumps,

@@ -138,7 +138,7 @@ def _task(job: Job) -> Task:
 
     choose_device(job.work.device)
     model = find_model(job.scores.model)
-    return Task(model, model.spec.grid(job.scores.hop_s), job.work.device, job.work.batch_size)
+    return Task(model, model.spec.grid(job.scores.hop_s), job.work.device, job.work.batch_size, job.scores.exact)
 
 
 def check_csv(checkup: Checkup) -> bytes:

@@ -52,6 +52,7 @@ def write(job: Job, how: Method, survey: Survey, started_utc: datetime, started_
             "model": "" if how.model.path == DEFAULT_MODEL else str(how.model.path.absolute()),
             "hop": scores.hop_s,
             "channel": scores.channel,
+            "exact": scores.exact,
             **_table_options(tables),
             "device": work.device,
             "batch_size": work.batch_size,
@@ -90,7 +91,7 @@ def read(output: Path) -> Kept:
     try:
         options = document["options"]
         return Kept(
-            scores=ScoreOptions(options["model"], options["hop"], options["channel"]),
+            scores=ScoreOptions(options["model"], options["hop"], options["channel"], options.get("exact", True)),
             tables=TableOptions(
                 **{name: options[name] for name in TableOptions.__dataclass_fields__}
                 | {"formats": tuple(options["formats"])}

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from whalescan.config import TableOptions
+from whalescan.core.stages import stage, watching
 from whalescan.sound import recordings
 from whalescan.sound.clocks import ClockOptions
 from whalescan.survey import provenance
@@ -18,6 +19,7 @@ from whalescan.survey.job import Job, method
 from whalescan.survey.lock import alone
 from whalescan.survey.logbook import Logbook
 from whalescan.survey.outputs import PROVENANCE, Survey, write_tables
+from whalescan.survey.profile import Profile
 from whalescan.survey.provenance import Kept
 from whalescan.survey.reports import check_reports, write_reports
 from whalescan.survey.scoring import score_all
@@ -44,17 +46,23 @@ def run(job: Job) -> Survey:
         _check_device(job.work.device)
     found = recordings.find(job.inputs)
     check_writable(job.output)
-    with alone(job.output) as warning, Logbook(job.output) as log:
+    with alone(job.output) as warning, Logbook(job.output) as log, watching(job.work.profile) as spans:
         _check_kept(job.output)
         log.write("run", f"{how.detector}: {', '.join(job.inputs)}; process {os.getpid()} on {platform.node()}")
         if warning:
             log.write("note", warning)
-        entries = inspect_all(found, clock, job.scores)
-        score_all(entries, job, how, log)
+        profile = Profile()
+        with stage("plan"):
+            entries = inspect_all(found, clock, job.scores)
+        score_all(entries, job, how, log, profile)
         (job.output / PROVENANCE).unlink(missing_ok=True)  # until all is written, there is no finished run
-        survey = write_tables(job.output, entries, views)
-        provenance.write(job, how, survey, *started)
-        write_reports(job.output, survey, views)
+        with stage("tables"):
+            survey = write_tables(job.output, entries, views)
+            provenance.write(job, how, survey, *started)
+            write_reports(job.output, survey, views)
+        profile.add(spans)
+        if job.work.profile:
+            profile.write(job.output)
         log.write("done", f"{len(survey.files)} recordings, {len(survey.detections)} calls")
     return survey
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whalescan.core import Recording, WindowGrid
+from whalescan.core.stages import stage
 from whalescan.engine import plan
 from whalescan.engine.dispatch import Dispatch
 from whalescan.engine.interruption import Interruption
@@ -19,6 +20,7 @@ from whalescan.survey.assembly import JOURNAL_SUFFIX, Assembly
 from whalescan.survey.job import Job, Method
 from whalescan.survey.logbook import Logbook
 from whalescan.survey.outputs import PROVENANCE
+from whalescan.survey.profile import Profile
 from whalescan.survey.progress import Progress
 from whalescan.survey.words import and_more, count
 from whalescan.tables.chains import Scored
@@ -58,7 +60,7 @@ class _Voice:
         self.log.write("note", text)
 
 
-def score_all(entries: Sequence[Scored | FileRow], job: Job, how: Method, log: Logbook) -> None:
+def score_all(entries: Sequence[Scored | FileRow], job: Job, how: Method, log: Logbook, profile: Profile) -> None:
     """Score what has not been scored yet, and leave it on disk.
 
     Raises:
@@ -66,7 +68,7 @@ def score_all(entries: Sequence[Scored | FileRow], job: Job, how: Method, log: L
         UsageError, ModelError: where nothing can be scored; what an earlier run left is as it was.
         OutputError, ClusterError: in the midst of it; what was finished is kept.
     """
-    task = Task(how.model, how.grid, job.work.device, job.work.batch_size)
+    task = Task(how.model, how.grid, job.work.device, job.work.batch_size, job.scores.exact, job.work.profile)
     assembly = Assembly(job.output / "scores", task)
     scored = [entry for entry in entries if isinstance(entry, Scored)]
     total_s = sum(entry.recording.duration_s * len(entry.channels) for entry in scored)
@@ -80,13 +82,19 @@ def score_all(entries: Sequence[Scored | FileRow], job: Job, how: Method, log: L
         channels = _rests(scored, assembly, job.work.restart, how.grid)
         rests = [rest for rest in channels if _is_left(rest, voice, how.grid)]
         if rests and not interruption.is_asked:
-            _score(rests, job, assembly, task, interruption, voice)
+            _score(rests, job, assembly, task, interruption, voice, profile)
         if interruption.is_asked:
             raise KeyboardInterrupt
 
 
 def _score(
-    rests: Sequence[_Rest], job: Job, assembly: Assembly, task: Task, interruption: Interruption, voice: _Voice
+    rests: Sequence[_Rest],
+    job: Job,
+    assembly: Assembly,
+    task: Task,
+    interruption: Interruption,
+    voice: _Voice,
+    profile: Profile,
 ) -> None:
     """Have the rest scored by whoever the user wants to do it."""
     left_s = sum(rest.recording.duration_s - rest.kept_s(task.grid) for rest in rests)
@@ -99,14 +107,16 @@ def _score(
         if job.work.restart:
             for rest in rests:
                 assembly.forget(rest.recording, rest.channel)
-        step = plan.chunk_windows(task.grid, task.batch_size, left_s)
+        step = plan.chunk_windows(task.grid, task.together.n_windows, left_s)
         dispatch = Dispatch(_chunks(rests, task.grid, step), task, workers, interruption, voice.warn)
         said: set[str] = set()
         for done in dispatch:
             if done.note and done.note not in said:
                 said.add(done.note)
                 voice.warn(done.note)
-            whole = assembly.add(done)
+            profile.add(done.spans)
+            with stage("keep"):
+                whole = assembly.add(done)
             begin, end = done.chunk.own_samples(task.grid)
             voice.progress.add(task.grid.seconds(end - begin), dispatch.census.n_workers)
             if whole is not None:

@@ -1,0 +1,65 @@
+"""Where the time of a run went: a trace in Chrome's format, and the share of each stage."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from whalescan.core import TableError
+from whalescan.core.stages import Span
+from whalescan.tables.files import write_whole
+
+PROFILE = "profile.json"
+_MOST_SPANS = 200_000
+"""In the trace: a browser shows no more; the shares count all."""
+
+
+class Profile:
+    """The stages of a run, from all its workers."""
+
+    def __init__(self) -> None:
+        self._own_ns: Counter[str] = Counter()
+        self._spans: list[Span] = []
+
+    def add(self, spans: Iterable[Span]) -> None:
+        """Count stages that have ended."""
+        for span in spans:
+            self._own_ns[span.name] += span.own_ns
+            if len(self._spans) < _MOST_SPANS:
+                self._spans.append(span)
+
+    def write(self, output: Path) -> None:
+        """Write ``profile.json``, which ``chrome://tracing`` and Perfetto open."""
+        first_ns = min((span.begin_ns for span in self._spans), default=0)
+        events = [
+            {
+                "name": span.name,
+                "ph": "X",  # a complete event
+                "ts": (span.begin_ns - first_ns) / 1e3,
+                "dur": span.length_ns / 1e3,
+                "pid": span.process,
+                "tid": span.thread,
+            }
+            for span in self._spans
+        ]
+        stages = {name: own_ns / 1e9 for name, own_ns in self._own_ns.most_common()}
+        document = {"traceEvents": events, "displayTimeUnit": "ms", "otherData": {"stages_s": stages}}
+        write_whole(output / PROFILE, (json.dumps(document) + "\n").encode())
+
+
+def shares(output: Path) -> str:
+    """What a person wants to know of a run's ``profile.json``: how long each stage took, in all workers together.
+
+    Raises:
+        TableError: when there is none.
+    """
+    path = output / PROFILE
+    try:
+        stages: dict[str, float] = json.loads(path.read_bytes())["otherData"]["stages_s"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TableError(f"{path}: no profile there ({error}); run with --profile") from error
+    total_s = sum(stages.values())
+    lines = [f"  {name:<14}{seconds:8.2f} s {seconds / total_s:6.1%}" for name, seconds in stages.items() if seconds]
+    return "\n".join([f"where {total_s:.1f} s of work went ({path}):", *lines])
