@@ -13,8 +13,9 @@ from typing import TypeVar
 
 from benchmarks.sparse import sparse_wav
 from benchmarks.table import Row
-from whalescan.config import ScoreOptions
-from whalescan.core import WindowGrid
+from whalescan.config import ScoreOptions, WorkOptions
+from whalescan.detector.batching import batching
+from whalescan.detector.spec import find_model
 from whalescan.engine import plan
 from whalescan.sound import gaps, recordings, timeline
 from whalescan.sound.clocks import ClockOptions
@@ -24,7 +25,6 @@ from whalescan.tables.chains import Scored
 N_RECORDINGS = 100_000
 RATE_HZ, LENGTH_S = 48_000, 900
 _A_FOLDER = 1000
-_BATCH_SIZE = 32
 _T = TypeVar("_T")
 _BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -55,8 +55,10 @@ def _measure() -> list[Row]:
         followers = timed("put them on the time line", lambda: timeline.followers(ready))
         assert len(followers) == N_RECORDINGS - 1
         timed("find gaps and overlaps", lambda: gaps.find(ready))
-        grid = WindowGrid(2000, 4000, 500)
-        step = plan.chunk_windows(grid, _BATCH_SIZE, N_RECORDINGS * LENGTH_S)
+        spec = find_model().spec
+        grid = spec.grid(ScoreOptions().hop_s)
+        together = batching(spec, grid, WorkOptions().batch_size, exact=False)
+        step = plan.chunk_windows(grid, together.n_windows, N_RECORDINGS * LENGTH_S)
         n_chunks = timed("cut them into chunks", lambda: sum(1 for one in ready for _ in plan.chunks(one, 1, grid, step)))
     rows.append({"what": f"all ({n_chunks:,} chunks)", "s": round(sum(elapsed_s), 1), "peak MB": peak_mb()})
     return rows

@@ -52,7 +52,7 @@ def _seconds(path: Path, n_workers: int) -> tuple[float, float]:
     model = find_model()
     grid = model.spec.grid(HOP_S)
     task = Task(model, grid, "cpu", WorkOptions().batch_size)
-    step = max(1, round(_CHUNK_S / HOP_S / task.batch_size)) * task.batch_size
+    step = max(1, round(_CHUNK_S / HOP_S / task.together.n_windows)) * task.together.n_windows
     chunks = list(plan.chunks(inspect(find([path])[0]), 1, grid, step))
     with cluster(n_workers) as there, workforce(WorkOptions(scheduler=str(there.scheduler_file)), 0) as workers:
         warm = [

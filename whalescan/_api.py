@@ -46,7 +46,7 @@ def scan(
         model: path of a model file; empty for the default one.
         hop: seconds between windows.
         channel: 1-based, or ``"all"``.
-        exact: look at every window, also where the model's first glance sees nothing; several times slower.
+        exact: look at every window, also where the model's first glance sees nothing; up to four times slower.
         threshold: score at which a detection opens; None for the model's own.
         timezone: zone of recorder clocks whose file names do not state one.
         time_format: ``strptime`` format of the times in file names.
