@@ -19,7 +19,8 @@ from whalescan.survey.run import detect
 from whalescan.tables.scorefile import read_scores
 
 HOPS_S = (0.25, 0.5)
-THRESHOLDS = (0.1, 0.5, 0.7574)
+THRESHOLDS = (0.1, 0.5)
+"""Beside the model's own."""
 _SAME_S = 0.5
 _APART_S = (3.0, 9.0)
 _GAINS_DB = (-3.0, 9.0)
@@ -45,7 +46,7 @@ def _compare(name: str, folder: Path, hop_s: float) -> Iterator[Row]:
         exact_s, glanced_s = _timed(folder, exact, hop_s, True), _timed(folder, glanced, hop_s, False)
         windows = [read_scores(path).windows for path in sorted((glanced / "scores").rglob("*.npz"))]
         looked_at = _looked_at(windows)
-        for threshold in THRESHOLDS:
+        for threshold in (*THRESHOLDS, whalescan.load_model().spec.thresholds[0]):
             found, again = (detect(path, threshold).detections for path in (exact, glanced))
             lost = [call for call in found if not _is_among(call, again)]
             yield {

@@ -85,5 +85,6 @@ def _holds(outer: dict[str, float], inner: dict[str, float]) -> bool:
 
 
 def test_a_run_that_is_not_timed_leaves_no_profile(sea: Path, tmp_path: Path) -> None:
+    (tmp_path / "profile.json").write_text("of an earlier run")
     assert CliRunner().invoke(main, ["run", str(sea), "-o", str(tmp_path), "--hop", "2", "-q"]).exit_code == 0
     assert not (tmp_path / "profile.json").exists()

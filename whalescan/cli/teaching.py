@@ -100,6 +100,7 @@ def train(
         TrainWork(device, restart, quiet, lambda line: click.echo(line, err=True)),
     )
     click.echo(f"{output}: {trained.kept}")
+    click.echo("it looks at every window; `whalescan train-glance` makes a faster model of it", err=True)
 
 
 def _given(value: _T | None, default: _T) -> _T:

@@ -3,8 +3,7 @@
 A picture has three channels, as ImageNet's networks want them. All are made from one power spectrogram, over each bin's
 own median in the window, or in the seconds around each frame of a strip: the gain of a recorder cancels exactly, the red
 slope of the sea is flattened, and steady lines - a ship's blade rate, a whine of the electronics - fade, since they are the
-median. `FrontEndOptions.features` names the
-channels:
+median. `FrontEndOptions.features` names the channels:
 
 ``spectrogram``
     *Contrast*, the logarithm of that. *Contrast with lines*: the same over the median of the neighbouring bins, so that

@@ -53,9 +53,9 @@ def load_glance(model: Model) -> Glance | None:
 def _load(module: nn.Module, model: Model, in_glance: bool) -> None:
     """Fill a module with its part of the file's weights."""
     try:
-        stored = _unpack(load(model.path.read_bytes()))
-        own = {name: tensor for name, tensor in stored.items() if name.startswith(_GLANCE) is in_glance}
-        module.load_state_dict({name.removeprefix(_GLANCE): tensor for name, tensor in own.items()})
+        stored = load(model.path.read_bytes())
+        own = {name.removeprefix(_GLANCE): stored[name] for name in stored if name.startswith(_GLANCE) is in_glance}
+        module.load_state_dict(_unpack(own))
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:
         raise ModelError(f"{model.path}: its weights are damaged or no {model.spec.architecture} ({error})") from error
 

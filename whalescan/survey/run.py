@@ -19,7 +19,7 @@ from whalescan.survey.job import Job, method
 from whalescan.survey.lock import alone
 from whalescan.survey.logbook import Logbook
 from whalescan.survey.outputs import PROVENANCE, Survey, write_tables
-from whalescan.survey.profile import Profile
+from whalescan.survey.profile import PROFILE, Profile
 from whalescan.survey.provenance import Kept
 from whalescan.survey.reports import check_reports, write_reports
 from whalescan.survey.scoring import score_all
@@ -63,6 +63,8 @@ def run(job: Job) -> Survey:
         profile.add(spans)
         if job.work.profile:
             profile.write(job.output)
+        else:
+            (job.output / PROFILE).unlink(missing_ok=True)  # of an earlier run
         log.write("done", f"{len(survey.files)} recordings, {len(survey.detections)} calls")
     return survey
 
