@@ -11,6 +11,7 @@ from whalescan.core.errors import (
     UsageError,
     WhalescanError,
 )
+from whalescan.core.place import Position
 from whalescan.core.sound import FloatArray, IntArray, PcmLayout, Recording, WindowScores
 from whalescan.core.time import Gap, GapKind, Loss, Piece, WindowGrid, from_ns, to_ns
 
@@ -29,6 +30,7 @@ __all__ = [
     "OutputError",
     "PcmLayout",
     "Piece",
+    "Position",
     "Recording",
     "RecordingError",
     "Status",

@@ -87,6 +87,36 @@ def _detection(recording: Recording, detection: Detection) -> tuple[str, ...]:
     )
 
 
+def listed_detections(path: Path) -> list[Detection]:
+    """The rows of a ``detections.csv``.
+
+    Raises:
+        TableError: when the file is absent or no such table.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [_listed_detection(row) for row in csv.DictReader(file)]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise TableError(
+            f"{path}: no detections.csv of a whalescan run ({error}); give `whalescan detect {path.parent}` to make it anew"
+        ) from error
+
+
+def _listed_detection(row: dict[str, str]) -> Detection:
+    return Detection(
+        recording=row["recording"],
+        channel=int(row["channel"]),
+        begin_s=float(row["begin_s"]),
+        end_s=float(row["end_s"]),
+        low_hz=float(row["low_hz"]),
+        high_hz=float(row["high_hz"]),
+        label=row["label"],
+        score=float(row["score"]) if row["score"] else None,
+        detection_id=row["detection_id"],
+        review=row["review"],
+    )
+
+
 def files_csv(rows: Iterable[FileRow]) -> bytes:
     """``files.csv``: one row a recording, also for those that could not be read."""
     return csv_bytes(FILE_COLUMNS, map(_file, rows))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from whalescan.core import GapKind, Loss, Piece, Recording, TableError, WindowGrid, WindowScores
+from whalescan.core import FloatArray, GapKind, Loss, Piece, Recording, TableError, WindowGrid, WindowScores
 from whalescan.tables.files import write_whole
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
@@ -89,7 +90,7 @@ def read_scores(path: Path) -> ScoreFile:
             return ScoreFile(
                 recording=_recording(about["recording"]),
                 channel=about["channel"],
-                grid=WindowGrid(int(file["rate_hz"]), int(file["window_samples"]), int(file["hop_samples"])),
+                grid=_grid(file),
                 classes=tuple(file["classes"].tolist()),
                 windows=WindowScores(file["scores"], file["boxes"], file["complexity"]),
                 reach_samples=int(file["reach_samples"]),
@@ -101,6 +102,19 @@ def read_scores(path: Path) -> ScoreFile:
                 problem=about["problem"],
                 fingerprint=str(file["fingerprint"]),
             )
+    except _UNREADABLE as error:
+        raise _no_scores(path, error) from error
+
+
+def read_complexity(path: Path) -> tuple[WindowGrid, FloatArray]:
+    """The windows of a recording and their complexity, float32 ``[n_windows, 4]``, without the rest.
+
+    Raises:
+        TableError: as `read_scores` does.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return _grid(file), file["complexity"]
     except _UNREADABLE as error:
         raise _no_scores(path, error) from error
 
@@ -125,6 +139,10 @@ def read_origin(path: Path) -> tuple[Recording, str]:
             return _recording(json.loads(str(file["about"]))["recording"]), str(file["fingerprint"])
     except _UNREADABLE as error:
         raise _no_scores(path, error) from error
+
+
+def _grid(file: Mapping[str, Any]) -> WindowGrid:
+    return WindowGrid(int(file["rate_hz"]), int(file["window_samples"]), int(file["hop_samples"]))
 
 
 def _no_scores(path: Path, error: Exception) -> TableError:
