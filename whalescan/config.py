@@ -51,6 +51,8 @@ class TableOptions:
         min_validated: confirmed calls in an hour or a day that make it ``DETECTED``.
         formats: names of further formats, from `tables.formats`.
         pars, makara: TOML files with what only the user knows of a report to NOAA; empty for no such report.
+        position: where the recorder was, ``LATITUDE,LONGITUDE`` in degrees north and east, which tells day from night;
+            empty where that is not said.
     """
 
     threshold: float | None = None
@@ -62,6 +64,7 @@ class TableOptions:
     formats: tuple[str, ...] = ()
     pars: str = ""
     makara: str = ""
+    position: str = ""
 
 
 @dataclass(frozen=True)

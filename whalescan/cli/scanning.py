@@ -45,6 +45,7 @@ _table_options = together(
     _table_option("--summary-timezone", metavar="ZONE", help="Hourly and daily tables by the clocks of a zone, too."),
     _table_option("--min-validated", type=int, help="Confirmed calls that make an hour or day DETECTED. Default: 3."),
     _table_option("--format", "formats", multiple=True, help="Further formats: audacity, kaleidoscope, parquet."),
+    _table_option("--position", metavar="LAT,LON", help="Where the recorder was; the report then tells day from night."),
     _table_option("--pars", metavar="FILE.toml", help="Write NOAA's PARS detectiondata.csv, with what FILE.toml says."),
     _table_option("--makara", metavar="FILE.toml", help="Write Makara's analyses.csv and detections.csv likewise."),
 )

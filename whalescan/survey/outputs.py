@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from whalescan.calls import judgements
 from whalescan.calls.detections import DetectionRule
-from whalescan.core import Detection, Loss, Outcome, Status
+from whalescan.calls.presence import Bin
+from whalescan.core import Detection, IntArray, Loss, Outcome, Status
 from whalescan.sound import timeline
 from whalescan.sound.clocks import parse_zone
 from whalescan.survey.accounts import Accounts, Listened, account, heard_in, in_bins, lost_on_all
@@ -30,6 +33,8 @@ DETECTIONS, FILES, GAPS = "detections.csv", "files.csv", "gaps.csv"
 HOURLY, DAILY = "hourly.csv", "daily.csv"
 LOCAL_HOURLY, LOCAL_DAILY = "hourly.local.csv", "daily.local.csv"
 PROVENANCE = "run.json"
+SCORE_PARTS = 50
+"""Parts of 0 to 1 in which windows are counted by their scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +45,17 @@ class Survey:
         files: every recording with its outcome, in the order of their names.
         detections: the calls, recording by recording, in the order of their times.
         accounts: recorded and analysed time, gaps, and presence in each hour and day.
+        local_hourly: the hours by the clocks of the zone that the user asked for; empty where none was.
+        window_counts: int64 ``[SCORE_PARTS]``, how many windows scored in each of so many equal parts of 0 to 1, by the
+            class that they score highest.
         views: what made tables of scores.
     """
 
     files: tuple[FileRow, ...]
     detections: tuple[Detection, ...]
     accounts: Accounts
+    local_hourly: tuple[Bin, ...]
+    window_counts: IntArray
     views: Views
 
     @property
@@ -63,7 +73,8 @@ def write_tables(output: Path, entries: Sequence[Scored | FileRow], views: Views
         views: what makes tables of scores.
     """
     scored = [entry for entry in entries if isinstance(entry, Scored)]
-    heard = {name: (listened, outcome) for name, listened, outcome in _listen(output, scored, views.rule)}
+    window_counts = np.zeros(SCORE_PARTS, np.int64)
+    heard = {name: (listened, outcome) for name, listened, outcome in _listen(output, scored, views.rule, window_counts)}
     files: list[FileRow] = []
     placed: list[Placed] = []
     sequence_offset_s = 0.0
@@ -82,18 +93,23 @@ def write_tables(output: Path, entries: Sequence[Scored | FileRow], views: Views
     _write_raven(output, placed, files, views)
     write_whole(output / DETECTIONS, csvs.detections_csv((place.recording, place.detections) for place in placed))
     write_whole(output / FILES, csvs.files_csv(files))
-    _write_bins(output, accounts, everything, views)
+    local_hourly = _write_bins(output, accounts, everything, views)
     _write_formats(output, placed, views)
-    return Survey(tuple(files), tuple(call for place in placed for call in place.detections), accounts, views)
+    calls = tuple(call for place in placed for call in place.detections)
+    return Survey(tuple(files), calls, accounts, local_hourly, window_counts, views)
 
 
-def _listen(output: Path, scored: Sequence[Scored], rule: DetectionRule) -> Iterator[tuple[str, Listened, Outcome]]:
-    """Calls, with what people said of them, and losses of each recording."""
+def _listen(
+    output: Path, scored: Sequence[Scored], rule: DetectionRule, window_counts: IntArray
+) -> Iterator[tuple[str, Listened, Outcome]]:
+    """Calls, with what people said of them, and losses of each recording; its windows are counted on the way."""
     judged = judgementfile.by_recording(output)
     for called in call_all(output / "scores", scored, rule):
         name = called.recording.name
         calls = judgements.apply(called.calls, judged.get(name, {}), rule.separation_s)
         losses = lost_on_all([one.losses for one in called.scores])
+        for one in called.scores:
+            window_counts += np.histogram(one.windows.scores.max(axis=1), SCORE_PARTS, (0, 1))[0]  # NaN is in no part
         rate_hz = called.scores[0].grid.rate_hz
         yield name, Listened(called.recording, calls, losses, rate_hz), _outcome(called.scores, losses, calls)
 
@@ -141,20 +157,21 @@ def _write_formats(output: Path, placed: Sequence[Placed], views: Views) -> None
         write_whole(path, content)
 
 
-def _write_bins(output: Path, accounts: Accounts, listened: Sequence[Listened], views: Views) -> None:
-    """Hours, days and gaps; by local clocks, too, where the user wants them."""
+def _write_bins(output: Path, accounts: Accounts, listened: Sequence[Listened], views: Views) -> tuple[Bin, ...]:
+    """Hours, days and gaps; by local clocks, too, where the user wants them. The hours by these clocks come back."""
     write_whole(output / HOURLY, bin_tables.bins_csv(accounts.hourly))
     write_whole(output / DAILY, bin_tables.bins_csv(accounts.daily))
     write_whole(output / GAPS, bin_tables.gaps_csv(accounts.gaps))
     if not views.options.summary_timezone:
         for name in (LOCAL_HOURLY, LOCAL_DAILY):
             (output / name).unlink(missing_ok=True)
-        return
+        return ()
     zone = parse_zone(views.options.summary_timezone)
     heard = heard_in(listened, views.counts)
     hourly, daily = in_bins(accounts, heard, views.presence, zone)
     write_whole(output / LOCAL_HOURLY, bin_tables.local_bins_csv(hourly, zone))
     write_whole(output / LOCAL_DAILY, bin_tables.local_bins_csv(daily, zone))
+    return hourly
 
 
 def _outcome(scores: Sequence[ScoreFile], losses: Sequence[Loss], detections: Sequence[Detection]) -> Outcome:

@@ -87,13 +87,13 @@ def read(output: Path) -> Kept:
     Raises:
         TableError: when there is no ``run.json``, or one that is not ours.
     """
-    document = _read(output)
+    document = read_document(output)
     try:
         options = document["options"]
         return Kept(
             scores=ScoreOptions(options["model"], options["hop"], options["channel"], options.get("exact", True)),
             tables=TableOptions(
-                **{name: options[name] for name in TableOptions.__dataclass_fields__}
+                **{name: options[name] for name in TableOptions.__dataclass_fields__ if name in options}
                 | {"formats": tuple(options["formats"])}
             ),
             rule=DetectionRule.from_dict(document["rule"]),
@@ -108,7 +108,7 @@ def read(output: Path) -> Kept:
 
 def update(output: Path, views: Views, survey: Survey) -> None:
     """Note what tables are now, and their results; what was run, and when, stays."""
-    document = _read(output)
+    document = read_document(output)
     document["options"] |= _table_options(replace(views.options, threshold=views.rule.threshold))
     document |= {"rule": asdict(views.rule), "presence": views.presence.sentence, "results": _results(survey)}
     _write(output, document)
@@ -133,7 +133,12 @@ def _write(output: Path, document: dict[str, Any]) -> None:
     write_whole(output / PROVENANCE, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def _read(output: Path) -> dict[str, Any]:
+def read_document(output: Path) -> dict[str, Any]:
+    """All that ``run.json`` says.
+
+    Raises:
+        TableError: when there is none, or one that is not ours.
+    """
     path = output / PROVENANCE
     try:
         document = json.loads(path.read_bytes())

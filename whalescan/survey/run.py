@@ -18,10 +18,11 @@ from whalescan.survey.inspection import inspect_all, kept_entries
 from whalescan.survey.job import Job, method
 from whalescan.survey.lock import alone
 from whalescan.survey.logbook import Logbook
+from whalescan.survey.noaa import check_reports, write_reports
 from whalescan.survey.outputs import PROVENANCE, Survey, write_tables
 from whalescan.survey.profile import PROFILE, Profile
 from whalescan.survey.provenance import Kept
-from whalescan.survey.reports import check_reports, write_reports
+from whalescan.survey.report import write_report
 from whalescan.survey.scoring import score_all
 from whalescan.survey.views import Views
 from whalescan.tables import judgementfile, manifest
@@ -60,6 +61,8 @@ def run(job: Job) -> Survey:
             survey = write_tables(job.output, entries, views)
             provenance.write(job, how, survey, *started)
             write_reports(job.output, survey, views)
+        with stage("report"):
+            write_report(job.output, survey)
         profile.add(spans)
         if job.work.profile:
             profile.write(job.output)
@@ -87,6 +90,7 @@ def detect(output: Path, threshold: float | None = None, options: TableOptions |
         survey = write_tables(output, kept_entries(output, kept.scores, clock), views)
         provenance.update(output, views, survey)
         write_reports(output, survey, views)
+        write_report(output, survey)
     return survey
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from whalescan.calls.detections import DetectionRule
 from whalescan.calls.presence import PresenceRule
 from whalescan.config import TableOptions
+from whalescan.core import Position
 from whalescan.detector.spec import UPCALL
 from whalescan.sound.clocks import parse_zone
 from whalescan.survey.job import Method
@@ -42,6 +43,8 @@ class Views:
         check_formats(self.options.formats)
         if self.options.summary_timezone:
             parse_zone(self.options.summary_timezone, "--summary-timezone")
+        if self.options.position:
+            Position.parse(self.options.position)
         _ = self.presence
 
     @staticmethod
