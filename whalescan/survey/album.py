@@ -48,11 +48,6 @@ def sheets(opened: Opened, calls: Sequence[Detection]) -> tuple[Sheet, ...]:
             _few(standing, lambda call: (_score(call), call.detection_id)),
         ),
         (
-            "A random sample",
-            "Drawn from all calls by a hash of their ids, so that another run shows the same ones.",
-            _few(own, _lot),
-        ),
-        (
             "Rejected by people",
             "What the detector took for a call, those of which it was surest first.",
             _few((call for call in own if call.review == "no"), lambda call: (-_score(call), call.detection_id)),
@@ -61,6 +56,11 @@ def sheets(opened: Opened, calls: Sequence[Detection]) -> tuple[Sheet, ...]:
             "Found by people",
             "Calls that the detector did not find.",
             _few((call for call in calls if call.score is None and call.review != "no"), _lot),
+        ),
+        (
+            "A random sample",
+            "Drawn from all calls by a hash of their ids, the same in every run; those above are left out.",
+            _few(own, _lot),
         ),
     ]
     stored = lru_cache(maxsize=4)(read_complexity)  # the highest calls often lie in one recording, whose windows are many
