@@ -41,8 +41,12 @@ def report(
         if false_per_hour <= 0:
             raise UsageError(f"--false-per-hour {false_per_hour:g} is no rate that a sample can show; give one above 0")
         wishes.append(WantedFalseAlarms(false_per_hour))
-    said = {"position": position, "summary_timezone": summary_timezone}
-    asked = replace(provenance.read(out).tables, **{name: text for name, text in said.items() if text is not None})
+    last = provenance.read(out).tables
+    asked = replace(
+        last,
+        position=last.position if position is None else position,
+        summary_timezone=last.summary_timezone if summary_timezone is None else summary_timezone,
+    )
     survey = detect(out, None, asked)
     calls = strata.found_at(survey.detections, survey.views.rule.threshold)
     hours = sum(file.outcome.analysed_s for file in survey.files) / 3600

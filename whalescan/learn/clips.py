@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from whalescan.core import FloatArray, RecordingError, UsageError
 from whalescan.detector.spec import UPCALL
-from whalescan.learn.examples import BoolArray, CutPlan, Cutting, DataOptions, Examples, Problem, Verdict
+from whalescan.learn.examples import CONTENT, BoolArray, CutPlan, Cutting, DataOptions, Examples, Problem, Verdict
 from whalescan.sound import reading, recordings
 
 TABLE = "train.csv"
@@ -26,9 +26,16 @@ _CONTRADICTORY = "clips with the same sound and different labels"
 
 @dataclass(frozen=True, slots=True)
 class _Row:
+    """A row of the table.
+
+    Attributes:
+        group: what is held out together; empty where the table does not say, and the clip's own content tells.
+    """
+
     name: str
     verdict: Verdict
     label: str
+    group: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ class ClipFolder:
             targets.reshape(len(used), len(plan.classes)),
             tuple(row.name for row in used),
             np.zeros(len(used)),
-            tuple(clip.group for clip in clips),
+            tuple(row.group or clip.group for row, clip in zip(used, clips, strict=True)),
         )
         n_uncertain = len(self.rows) - len(wanted)
         return Cutting(examples, len(used), len(wanted) - len(used), n_uncertain, tuple(problems))
@@ -77,18 +84,22 @@ class ClipFolder:
 def look(root: Path, options: DataOptions) -> ClipFolder:
     """Read a folder's table of clips: ``clip_name``, and ``label``: 0, 1 (an upcall), or the name of a class.
 
+    A column ``group``, where there is one, says what is held out together, such as the day on which clips were recorded.
+
     Raises:
         UsageError: when it is no such table.
     """
     table = root / TABLE
     try:
         listed = pd.read_csv(table, dtype=str, keep_default_na=False, encoding="utf-8-sig").fillna("")
-        pairs = list(zip(listed["clip_name"].str.strip(), listed["label"].str.strip(), strict=True))
+        told = [listed[name].str.strip() for name in ("clip_name", "label")]
+        told.append(listed["group"].str.strip() if "group" in listed else told[0].map(lambda _: ""))
+        entries = list(zip(*told, strict=True))
     except (OSError, KeyError, ValueError) as error:
         raise UsageError(f"{table}: not a table with the columns clip_name and label (0 or 1): {error}") from error
-    rows = tuple(_Row(name, *_judge(label, options)) for name, label in dict.fromkeys(pairs))
+    rows = tuple(_Row(name, *_judge(label, options), group) for name, label, group in dict.fromkeys(entries))
     problems = []
-    if n_twice := len(pairs) - len(rows):
+    if n_twice := len(entries) - len(rows):
         problems.append(Problem(_LABELS, f"{table}: {n_twice} rows stand there twice and were used once"))
     foreign = Counter(row.label for row in rows if row.verdict == Verdict.FOREIGN)
     problems += [Problem(_LABELS, f"{table}: {options.foreign('clips', name, n)}") for name, n in sorted(foreign.items())]
@@ -174,10 +185,14 @@ def _content(samples: FloatArray) -> str:
 
 
 def contradictory(examples: Examples) -> tuple[BoolArray, tuple[Problem, ...]]:
-    """Which clips ``[n]`` sound the same and are labelled differently, and their names; of these none can be believed."""
+    """Which clips ``[n]`` sound the same and are labelled differently, and their names; of these none can be believed.
+
+    Only those whose groups are their contents are compared.
+    """
     alike: dict[str, list[int]] = defaultdict(list)
     for i, group in enumerate(examples.groups):
-        alike[group].append(i)
+        if CONTENT.fullmatch(group):
+            alike[group].append(i)
     wrong = np.zeros(len(examples), np.bool_)
     problems = []
     for same in alike.values():

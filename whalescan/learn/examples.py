@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ BoolArray = npt.NDArray[np.bool_]
 REVIEWS = frozenset({"", "yes", "no", "maybe"})
 """What a person leaves in the column Review; blank where a selection was drawn by hand."""
 _LINES_PER_KIND = 20
+
+
+CONTENT = re.compile(r"[0-9a-f]{16}")
+"""What a group is that is a clip's content, and no name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from whalescan.core import UsageError
-from whalescan.learn.examples import BoolArray, Examples
+from whalescan.learn.examples import CONTENT, BoolArray, Examples
 from whalescan.tables.files import csv_bytes
 
-_CLIP_HASH = re.compile(r"[0-9a-f]{16}")
 _LEFT_TO_LEARN = (0.5, 0.0)
 """Part of each class that holding out groups leaves; less only where it cannot be had otherwise."""
 _NAMES_SHOWN = 10
@@ -42,7 +40,8 @@ class Split:
 def split(examples: Examples, validation_share: float, validation: Sequence[str] = ()) -> Split:
     """Hold examples out.
 
-    A clip is held out when its hash, as a fraction of the largest, is below the share. Of recordings, groups are held out in
+    A clip is held out when its hash, as a fraction of the largest, is below the share. Of recordings, and of clips whose
+    table names their groups, groups are held out in
     the order of their names' hashes, until there is the wanted share of each class and of background; a group is passed
     over that adds nothing still lacking, or whose loss would leave too little to learn from. Where no call can be spared,
     as when there is but one group, no recording is held out.
@@ -78,7 +77,7 @@ def _named(examples: Examples, validation: Sequence[str]) -> set[str]:
 
 def _by_hash(examples: Examples, share: float) -> Iterator[str]:
     """Groups to hold out: clips each by its own hash, recordings' groups together."""
-    is_clip = np.array([_CLIP_HASH.fullmatch(group) is not None for group in examples.groups], np.bool_)
+    is_clip = np.array([CONTENT.fullmatch(group) is not None for group in examples.groups], np.bool_)
     for group, clip in zip(examples.groups, is_clip, strict=True):
         if clip and int(group, 16) / 2**64 < share:
             yield group

@@ -21,6 +21,7 @@ from whalescan.survey.outputs import DETECTIONS, FILES
 from whalescan.survey.provenance import Kept
 from whalescan.tables import judgementfile
 from whalescan.tables.csvs import FileRow, listed_detections, listed_files
+from whalescan.tables.scorefile import read_recording, score_path
 
 _ROUNDING = 5e-5
 """Tables say scores to four decimals."""
@@ -112,4 +113,14 @@ def open_run(output: Path) -> Opened:
     Raises:
         TableError: when there is no finished run, or one of an earlier version that lacks what is needed; says the remedy.
     """
-    return Opened(output, provenance.read(output), tuple(listed_files(output / FILES)))
+    kept = provenance.read(output)
+    return Opened(output, kept, tuple(_with_clock(output, kept, row) for row in listed_files(output / FILES)))
+
+
+def _with_clock(output: Path, kept: Kept, row: FileRow) -> FileRow:
+    """A recording with the jumps of its clock, of which tables say nothing; only XWAV files have any."""
+    if row.recording is None or row.time_source != "harp":
+        return row
+    channels = kept.scores.channels(row.recording.channels)
+    stored = score_path(output / "scores", row.name, channels[0]) if channels else None
+    return replace(row, recording=read_recording(stored)) if stored and stored.exists() else row

@@ -1,0 +1,241 @@
+"""The threshold for a wanted precision, or for so many false calls an hour, from a sample of calls that people judged. Pure.
+
+How likely a call is one is taken to grow with its score, or to stay the same, and nothing else is assumed: isotonic
+regression (Barlow et al. 1972) of what people said on the score, each judgement with the weight of the calls that it was
+drawn from. So a higher threshold never promises less, and a single mistake among the highest scores does not put a threshold
+out of reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import isotonic_regression
+
+from whalescan.calls import strata
+from whalescan.calls.estimates import Estimated, Tally, false_alarms, interval_of
+from whalescan.core import Detection, IntArray
+
+_STEPS = np.arange(1, 1000) / 1000
+"""Thresholds that are tried, beside the lowest score. The edges of strata are among them."""
+_DRAWS, _SEED = 1000, 1
+_FEWEST = 30
+"""Judgements from which on a bootstrap is worth its name."""
+_FEWEST_ABOVE = 10
+"""Judgements above a threshold from which on it is worth naming; fewer where there are no more calls."""
+_EXACT = 1e-9
+
+_Numbers = npt.NDArray[np.float64]
+_Number = TypeVar("_Number", np.int64, np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class WantedPrecision:
+    """At least this part of the calls is to be one, 0 to 1."""
+
+    precision: float = 0.9
+
+    def lack(self, true: _Numbers, n_calls: IntArray, analysed_hours: float) -> _Numbers:  # noqa: ARG002 - as the other
+        """By how much so many true calls of so many fall short of it."""
+        return self.precision - true / n_calls
+
+
+@dataclass(frozen=True, slots=True)
+class WantedFalseAlarms:
+    """At most so many calls in an analysed hour are to be none."""
+
+    per_hour: float = 1.0
+
+    def lack(self, true: _Numbers, n_calls: IntArray, analysed_hours: float) -> _Numbers:
+        """By how much so many true calls of so many fall short of it."""
+        return (n_calls - true) / analysed_hours - self.per_hour
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdInterval:
+    """Where the threshold lies with other samples, in 95 of 100. In simulations it held the right one in 90 of 100.
+
+    Attributes:
+        high: None where it may be that no threshold brings what is wanted.
+    """
+
+    low: float
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """A threshold, and what it rests on.
+
+    Attributes:
+        threshold: score, 0 to 1; ``whalescan detect --threshold`` keeps the calls from there on.
+        interval: stratified bootstrap (Efron 1979); None with fewer than 30 judgements, or where all are alike.
+        precision: of the calls that are kept. The interval does not know that the threshold was chosen by the same sample.
+        false_per_hour: of the calls that are kept; None where nothing was analysed.
+        n_calls: that are kept.
+        n_decided: of these, drawn and judged yes or no.
+        analysed_hours: in which they were found.
+        may_be_lower: whether a lower threshold might do, too, but nobody has judged enough calls below.
+    """
+
+    threshold: float
+    interval: ThresholdInterval | None
+    precision: Estimated
+    false_per_hour: Estimated | None
+    n_calls: int
+    n_decided: int
+    analysed_hours: float
+    may_be_lower: bool
+
+
+class Why(StrEnum):
+    """Why there is no threshold to advise."""
+
+    NO_EFFORT = "nothing was analysed, so there is no rate of false calls"
+    NOT_JUDGED = "too few calls of the highest scores are judged"
+    NOT_REACHED = "no threshold brings it above which enough calls are judged"
+
+
+@dataclass(frozen=True, slots=True)
+class NoAdvice:
+    """That there is no threshold to advise.
+
+    Attributes:
+        best: the lowest threshold that comes as near as any; None where nothing is known of any.
+    """
+
+    why: Why
+    best: Advice | None = None
+
+
+def advise(
+    calls: Sequence[Detection], analysed_hours: float, wanted: WantedPrecision | WantedFalseAlarms
+) -> Advice | NoAdvice:
+    """The lowest threshold, not below the lowest score, that brings what is wanted.
+
+    Only thresholds are tried above which every stratum has calls that were drawn and decided, and all of them together ten.
+
+    Args:
+        calls: in any order; of the detector's own all that it finds at its threshold (`strata.found_at`).
+        analysed_hours: sound in which they were found.
+        wanted: what is wanted.
+    """
+    if isinstance(wanted, WantedFalseAlarms) and not analysed_hours:
+        return NoAdvice(Why.NO_EFFORT)
+    steps = _steps(calls)
+    enough = np.array([_is_enough(steps.tally(place)) for place in range(len(steps.begins))], np.bool_)
+    if not enough.any():
+        return NoAdvice(Why.NOT_JUDGED)
+    true = _from_there(steps.n_calls * steps.likely(steps.n_yes, steps.n_no))
+    n_calls = _from_there(steps.n_calls)
+    lacks = np.where(enough, wanted.lack(true, n_calls, analysed_hours), np.inf)
+    met = bool(lacks.min() <= _EXACT)
+    place = int(np.argmax(lacks <= (0 if met else lacks.min()) + _EXACT))
+    tally = steps.tally(place)
+    precision = interval_of(float(true[place] / n_calls[place]), tally)
+    advice = Advice(
+        threshold=float(steps.begins[place]),
+        interval=_interval(steps, enough, wanted, analysed_hours) if met else None,
+        precision=precision,
+        false_per_hour=false_alarms(precision, int(n_calls[place]), analysed_hours),
+        n_calls=int(n_calls[place]),
+        n_decided=int(tally.n_decided.sum()),
+        analysed_hours=analysed_hours,
+        may_be_lower=bool(0 < place == enough.argmax()),
+    )
+    return advice if met else NoAdvice(Why.NOT_REACHED, advice)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Steps:
+    """Calls by small steps of their scores, ascending, ``[n]`` each; the first is the lowest score.
+
+    Attributes:
+        begins: lowest score of the step.
+        numbers: of the stratum in which it lies.
+        mean_scores: of the calls in it; where there is none, its begin.
+        n_calls: in it.
+        n_yes, n_no: of these, drawn, and judged so.
+    """
+
+    begins: _Numbers
+    numbers: IntArray
+    mean_scores: _Numbers
+    n_calls: IntArray
+    n_yes: IntArray
+    n_no: IntArray
+
+    def tally(self, place: int) -> Tally:
+        """Of the calls from a step on, by stratum."""
+        columns = (self.n_calls, self.n_yes, self.n_no)
+        counts = [np.bincount(self.numbers[place:], part[place:]).astype(np.int64) for part in columns]
+        return Tally(*(count[counts[0] > 0] for count in counts))
+
+    def likely(self, n_yes: IntArray, n_no: IntArray) -> _Numbers:
+        """How likely the calls of each step are one: isotonic between the steps that were judged so, level beyond."""
+        n_decided = n_yes + n_no
+        drawn = n_decided > 0
+        stands_for = np.bincount(self.numbers, self.n_calls) / np.maximum(np.bincount(self.numbers, n_decided), 1)
+        weights = (n_decided * stands_for[self.numbers])[drawn]
+        rising = isotonic_regression(n_yes[drawn] / n_decided[drawn], weights=weights).x
+        return np.interp(self.mean_scores, self.mean_scores[drawn], rising)
+
+
+def _steps(calls: Sequence[Detection]) -> _Steps:
+    order = strata.by_stratum(calls)
+    scores = np.array([np.nan if call.score is None else call.score for call in calls], np.float64)
+    own = scores[~np.isnan(scores)]
+    tried = np.unique(np.append(_STEPS, own.min(initial=np.inf)))
+    begins = tried[(tried >= own.min(initial=np.inf)) & (tried <= own.max(initial=-np.inf))]
+    drawn = [i for indices in strata.drawn(calls, order).values() for i in indices.tolist()]
+
+    def counted(these: _Numbers) -> IntArray:
+        return np.bincount(np.searchsorted(begins, these, side="right") - 1, minlength=len(begins))
+
+    n_calls, n_yes, n_no = (
+        counted(these)
+        for these in (own, *(scores[[i for i in drawn if calls[i].review == verdict]] for verdict in ("yes", "no")))
+    )
+    sums = np.bincount(np.searchsorted(begins, own, side="right") - 1, own, len(begins))
+    means = np.where(n_calls > 0, sums / np.maximum(n_calls, 1), begins)
+    numbers = np.array([strata.stratum(begin) for begin in begins.tolist()], np.int64)
+    return _Steps(begins, numbers, means, n_calls, n_yes, n_no)
+
+
+def _is_enough(tally: Tally) -> bool:
+    """Whether so many judgements of the calls above a threshold are worth anything."""
+    n_decided = tally.n_decided
+    return bool(n_decided.all() and n_decided.sum() >= min(_FEWEST_ABOVE, tally.n_calls.sum()))
+
+
+def _from_there(parts: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
+    """Sums of each step and all above it, ``[..., n]``."""
+    return parts[..., ::-1].cumsum(axis=-1)[..., ::-1]
+
+
+def _interval(
+    steps: _Steps, enough: npt.NDArray[np.bool_], wanted: WantedPrecision | WantedFalseAlarms, analysed_hours: float
+) -> ThresholdInterval | None:
+    """What becomes of the threshold when the sample is drawn from itself, stratum by stratum; one judged whole stays."""
+    said = np.concatenate([steps.n_yes, steps.n_no])
+    if said.sum() < _FEWEST or not steps.n_yes.any() or not steps.n_no.any():
+        return None
+    random = np.random.default_rng(_SEED)
+    again = np.tile(said, (_DRAWS, 1))
+    for number in np.unique(steps.numbers):
+        there = np.tile(steps.numbers == number, 2)
+        n = int(said[there].sum())
+        if 0 < n < steps.n_calls[steps.numbers == number].sum():
+            again[:, there] = random.multinomial(n, said[there] / n, _DRAWS)
+    likely = np.array([steps.likely(*np.split(row, 2)) for row in again])
+    lacks = wanted.lack(_from_there(steps.n_calls * likely), _from_there(steps.n_calls), analysed_hours)
+    met = (lacks <= _EXACT) & enough
+    found = np.sort(np.where(met.any(axis=1), steps.begins[met.argmax(axis=1)], np.inf))
+    tail = round(0.025 * _DRAWS)
+    low, high = float(found[tail]), float(found[-1 - tail])
+    return ThresholdInterval(low, high if np.isfinite(high) else None)

@@ -1,0 +1,119 @@
+"""What people's judgements say of the detector, for a person to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from whalescan.calls.advice import Advice, NoAdvice, WantedFalseAlarms, WantedPrecision
+from whalescan.calls.estimates import Estimated, Estimates, StratumEstimate, n_to_judge
+from whalescan.survey.words import count, row, wrapped
+
+_SURE = 0.05
+"""Half the width of an interval with which a survey can be content."""
+
+Wanted = WantedPrecision | WantedFalseAlarms
+
+
+def judged_lines(output: Path, estimates: Estimates, advice: Mapping[Wanted, Advice | NoAdvice]) -> Iterator[str]:
+    """Precision by score and of all calls, how many judgements would tell it better, and thresholds for what is wanted.
+
+    Args:
+        output: folder of the run, for the commands to go on with.
+        estimates: from the judged calls.
+        advice: for each wish.
+    """
+    if not estimates.n_calls:
+        yield "the detector found no call, so there is nothing to judge"
+        return
+    yield row("score", [_columns("calls", "drawn", "yes", "no", "maybe") + "  precision (95 %)"])
+    for part in reversed(estimates.strata):
+        numbers = part.n_calls, part.n_drawn, part.n_yes, part.n_no, part.n_maybe
+        yield row(_span(part), [_columns(*(f"{number:,}" for number in numbers)) + f"  {_precision(part.precision)}"])
+    yield row("all calls", _of_all(estimates))
+    yield from _rows("to be surer", _surer(output, estimates))
+    for wanted, found in advice.items():
+        yield from _rows("threshold", _threshold(output, wanted, found))
+
+
+def _columns(*cells: str) -> str:
+    return "".join(f"{cell:>9}" for cell in cells)
+
+
+def _span(part: StratumEstimate) -> str:
+    return f"{part.low:.2f}-{part.high:.2f}"
+
+
+def _precision(precision: Estimated | None) -> str:
+    return "not known" if precision is None else f"{precision.value:.2f} ({precision.low:.2f}-{precision.high:.2f})"
+
+
+def _rows(label: str, sentences: Iterator[str]) -> Iterator[str]:
+    if text := " ".join(sentences):
+        yield row(label, wrapped(text))
+
+
+def _of_all(estimates: Estimates) -> Iterator[str]:
+    true, false = estimates.n_true_calls, estimates.false_per_hour
+    if estimates.precision is None or true is None:
+        yield from wrapped(
+            f"precision not known: of strata with {1 - estimates.covered:.0%} of the {count(estimates.n_calls, 'call')} "
+            "nobody has judged a sample yet"
+        )
+        return
+    yield f"precision {_precision(estimates.precision)}"
+    yield f"{true.value:,.0f} of {count(estimates.n_calls, 'call')} are one ({true.low:,.0f}-{true.high:,.0f})"
+    if false:
+        yield f"{_false(false)} in an analysed hour"
+
+
+def _false(rate: Estimated) -> str:
+    value, low, high = (f"{one:.2f}" if rate.high < 10 else f"{one:,.0f}" for one in (rate.value, rate.low, rate.high))
+    return f"{value} false calls ({low}-{high})"
+
+
+def _surer(output: Path, estimates: Estimates) -> Iterator[str]:
+    """How many calls to judge, and which judgements do not help."""
+    n_more = n_to_judge(estimates, _SURE)
+    if n_more:
+        yield (
+            f"judge {n_more:,} more of the sample to know the precision of all calls to about ±{_SURE:.2f}: "
+            f"whalescan review {output} --sample {estimates.n_drawn + n_more}."
+        )
+    if estimates.n_chosen:
+        yield (
+            f"{count(estimates.n_chosen, 'judged call')} count{'s' if estimates.n_chosen == 1 else ''} for nothing here: "
+            "what people choose to judge is not like the rest."
+        )
+
+
+def _threshold(output: Path, wanted: Wanted, found: Advice | NoAdvice) -> Iterator[str]:
+    wish = (
+        f"a precision of {wanted.precision:g}"
+        if isinstance(wanted, WantedPrecision)
+        else f"{wanted.per_hour:g} false calls in an analysed hour"
+    )
+    if isinstance(found, NoAdvice):
+        yield f"for {wish}: {found.why}."
+        if found.best:
+            yield f"The nearest is {found.best.threshold:.3f}, which {_keeps(found.best)}."
+        return
+    yield f"for {wish}: {found.threshold:.3f} {_keeps(found)}."
+    if found.interval is None:
+        yield "Too few are judged to say how far it would move with another sample."
+    elif found.interval.high is None:
+        yield f"With another sample it might lie at {found.interval.low:.3f}, or nowhere."
+    else:
+        yield f"With another sample it might lie between {found.interval.low:.3f} and {found.interval.high:.3f}."
+    if found.may_be_lower:
+        yield "A lower one may do, too, but below too few are judged."
+    yield f"To take it: whalescan detect {output} --threshold {found.threshold:g}."
+
+
+def _keeps(advice: Advice) -> str:
+    """What is left from a threshold on, and how that is known."""
+    false = f", {_false(advice.false_per_hour)} in an hour" if advice.false_per_hour else ""
+    return (
+        f"keeps {count(advice.n_calls, 'call')} with a precision of {_precision(advice.precision)}{false}, by "
+        f"{count(advice.n_decided, 'judged call')} in {advice.analysed_hours:,.1f} analysed hours"
+    )
