@@ -80,6 +80,11 @@ class Estimates:
     n_chosen: int
     covered: float
 
+    @property
+    def n_unjudged(self) -> int:
+        """Calls of which nobody has said anything."""
+        return self.n_calls - self.n_drawn - self.n_chosen
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -189,7 +194,7 @@ def false_alarms(precision: Estimated, n_calls: int, analysed_hours: float) -> E
 def n_to_judge(estimates: Estimates, half_width: float = 0.05) -> int:
     """How many more calls, in `strata.sample_order`, bring the precision's interval to about plus or minus ``half_width``.
 
-    Reckoned with the precisions known so far, and with one half where nothing is known, which is the most that it takes.
+    Calls that people have judged already, but chose, are among them where they are next in that order. Reckoned with the precisions known so far, and with one half where nothing is known, which is the most that it takes.
     """
     tally = _tally(estimates.strata)
 

@@ -17,7 +17,8 @@ from whalescan._version import __version__
 from whalescan.core import ModelError, TableError, UsageError, WhalescanError
 
 _SECTIONS = {
-    "Recordings to tables": ("check", "run", "detect", "import-review"),
+    "Recordings to tables": ("check", "run", "detect", "report"),
+    "People look and judge": ("review", "import-review", "clips"),
     "Models": ("model", "train", "train-glance", "evaluate"),
     "Sound with known calls": ("simulate",),
 }

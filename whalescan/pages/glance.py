@@ -60,7 +60,7 @@ def analysed_s(facts: ReportFacts) -> float:
 
 def _effort(facts: ReportFacts) -> str:
     whole_s, part_s = recorded_s(facts), analysed_s(facts)
-    when = f"From {_span(facts)} (UTC), " if facts.daily else ""
+    when = f"{'On' if len(facts.daily) == 1 else 'From'} {_span(facts)} (UTC), " if facts.daily else ""
     return (
         f"{when}{count(len(facts.files), 'recording')} hold{'s' if len(facts.files) == 1 else ''} {hours(whole_s)} of "
         f"sound, of which {hours(part_s)} ({percent(part_s, whole_s)}) were analysed."
@@ -68,7 +68,8 @@ def _effort(facts: ReportFacts) -> str:
 
 
 def _span(facts: ReportFacts) -> str:
-    return f"{day(facts.daily[0].begin_ns)} to {day(facts.daily[-1].begin_ns)}"
+    first, last = (day(facts.daily[place].begin_ns) for place in (0, -1))
+    return first if first == last else f"{first} to {last}"
 
 
 def _calls(facts: ReportFacts, n_found: int, n_all: int, reviews: Counter[str]) -> str:

@@ -52,7 +52,7 @@ def judged(facts: ReportFacts) -> Judged:
                 advise(calls, hours, WantedFalseAlarms(_WANTED_PER_HOUR)),
             ),
         ]
-    more = n_to_judge(known, _HALF_WIDTH)
+    more = min(n_to_judge(known, _HALF_WIDTH), known.n_unjudged)
     if more:
         lines.append(
             f"About {count(more, 'more judgement')}, in the order that whalescan review proposes, would tell the "

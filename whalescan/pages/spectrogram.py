@@ -26,6 +26,7 @@ _SMOOTH_S, _SMOOTH_HZ = 0.03, 3.5
 """Standard deviations of a Gauss filter, which takes the speckle out of noise and leaves the lines."""
 _QUIET_DB, _LOUD_DB = -1.0, 15.0
 """Power over the median, white and black; a call just worth a look stands out by 6 to 10 dB."""
+_SHADES = 32
 _SILENCE = np.float32(1e-12)
 _Levels = npt.NDArray[np.float32]
 
@@ -47,7 +48,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A spectrogram as a grey-scale PNG, the louder the darker."""
+    """A spectrogram as a PNG in shades of grey, the louder the darker."""
 
     png: bytes
     frame: Frame
@@ -105,9 +106,10 @@ def _over_median(levels: _Levels, known: npt.NDArray[np.bool_]) -> _Levels:
 
 
 def _png(grey: npt.NDArray[np.uint8]) -> bytes:
-    """16 shades of grey as a PNG: half the size of 256, and nobody sees the difference in noise."""
-    image = Image.fromarray(grey // 16, "P")
-    image.putpalette([shade for shade in range(0, 256, 17) for _ in range(3)])
+    """Some shades of grey as a PNG: half the size of all 256, and nobody sees the difference in noise."""
+    step = 256 // _SHADES
+    image = Image.fromarray(grey // step, "P")
+    image.putpalette([255 * shade // (_SHADES - 1) for shade in range(_SHADES) for _ in range(3)])
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", bits=4)
+    image.save(buffer, "PNG")
     return buffer.getvalue()

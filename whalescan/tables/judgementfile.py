@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
+from typing import NamedTuple
 
 from whalescan.calls.judgements import ORIGINS, VERDICTS, Judgement
 from whalescan.core import OutputError, TableError
@@ -45,6 +46,13 @@ _SCHEMA = (
 )
 
 
+class Row(NamedTuple):
+    """A judgement with its place in the file, counted from 1 in the order in which they came."""
+
+    sequence: int
+    judgement: Judgement
+
+
 def append(output: Path, judgements: Sequence[Judgement]) -> None:
     """Add judgements, all or none of them; no file is made for none.
 
@@ -52,18 +60,40 @@ def append(output: Path, judgements: Sequence[Judgement]) -> None:
         TableError: when the file is damaged, or of a later whalescan.
         OutputError: when it cannot be written; nothing was added.
     """
-    if not judgements:
-        return
-    path = output / JUDGEMENTS
+    if judgements:
+        with _writing(output / JUDGEMENTS) as connection:
+            _insert(connection, judgements)
+
+
+def extend(output: Path, sequence: int, decide: Callable[[Sequence[Row]], Sequence[Judgement]]) -> list[Row]:
+    """Add what is decided knowing all that was said before: nobody else adds anything in between.
+
+    Args:
+        output: folder of the run.
+        sequence: what came up to there is known already.
+        decide: gets the rows behind it and returns what to add; all of that is added, or none.
+
+    Returns:
+        Every row behind ``sequence``, the new ones too.
+
+    Raises:
+        TableError, OutputError: as `append`.
+    """
+    with _writing(output / JUDGEMENTS) as connection:
+        _insert(connection, decide(_rows(connection, sequence)))
+        return _rows(connection, sequence)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[sqlite3.Connection]:
+    """One transaction of the only one who writes, on the disk at its end; undone where it ends with an error."""
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             if not _is_ours(connection, path):
                 for statement in _SCHEMA:
                     connection.execute(statement)
-            marks = ", ".join("?" * len(fields(Judgement)))
-            rows = map(astuple, judgements)
-            connection.executemany(f"INSERT INTO judgements ({_COLUMNS}) VALUES ({marks})", rows)  # noqa: S608 - our names
+            yield connection
             connection.execute("COMMIT")
     except sqlite3.OperationalError as error:
         raise OutputError(
@@ -72,6 +102,12 @@ def append(output: Path, judgements: Sequence[Judgement]) -> None:
         ) from error
     except sqlite3.DatabaseError as error:
         raise _damaged(path, error) from error
+
+
+def _insert(connection: sqlite3.Connection, judgements: Sequence[Judgement]) -> None:
+    marks = ", ".join("?" * len(fields(Judgement)))
+    rows = map(astuple, judgements)
+    connection.executemany(f"INSERT INTO judgements ({_COLUMNS}) VALUES ({marks})", rows)  # noqa: S608 - our names
 
 
 def read(output: Path) -> dict[str, Judgement]:
@@ -97,18 +133,29 @@ def earlier(output: Path) -> dict[str, list[Judgement]]:
 
 def _all(output: Path) -> list[Judgement]:
     """Every judgement in the order in which they came."""
+    return [row.judgement for row in since(output, 0)]
+
+
+def since(output: Path, sequence: int) -> list[Row]:
+    """The rows behind one, in the order in which they came; behind 0, all of them.
+
+    Raises:
+        TableError: when the file is damaged, or of a later whalescan.
+    """
     path = output / JUDGEMENTS
     if not path.exists():
         return []
     try:  # a journal that an interrupted program left is only rolled back by who may write
         uri = f"{path.absolute().as_uri()}?mode=rw"
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_WAIT_S, isolation_level=None)) as connection:
-            if not _is_ours(connection, path):
-                return []
-            rows = connection.execute(f"SELECT {_COLUMNS} FROM judgements ORDER BY sequence")  # noqa: S608 - our names
-            return [Judgement(*row) for row in rows]
+            return _rows(connection, sequence) if _is_ours(connection, path) else []
     except sqlite3.DatabaseError as error:
         raise _damaged(path, error) from error
+
+
+def _rows(connection: sqlite3.Connection, sequence: int) -> list[Row]:
+    query = f"SELECT sequence, {_COLUMNS} FROM judgements WHERE sequence > ? ORDER BY sequence"  # noqa: S608 - our names
+    return [Row(number, Judgement(*said)) for number, *said in connection.execute(query, (sequence,))]
 
 
 def by_recording(output: Path) -> dict[str, dict[str, Judgement]]:
