@@ -194,7 +194,8 @@ def false_alarms(precision: Estimated, n_calls: int, analysed_hours: float) -> E
 def n_to_judge(estimates: Estimates, half_width: float = 0.05) -> int:
     """How many more calls, in `strata.sample_order`, bring the precision's interval to about plus or minus ``half_width``.
 
-    Calls that people have judged already, but chose, are among them where they are next in that order. Reckoned with the precisions known so far, and with one half where nothing is known, which is the most that it takes.
+    Calls that people have judged already, but chose, are among them where they are next in that order. Reckoned with the
+    precisions known so far, and with one half where nothing is known, which is the most that it takes.
     """
     tally = _tally(estimates.strata)
 

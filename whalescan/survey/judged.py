@@ -77,7 +77,8 @@ def _surer(output: Path, estimates: Estimates) -> Iterator[str]:
     n_more = n_to_judge(estimates, _SURE)
     if n_more:
         yield (
-            f"judge {min(n_more, estimates.n_unjudged):,} more of the sample to know the precision of all calls to about ±{_SURE:.2f}: "
+            f"judge {min(n_more, estimates.n_unjudged):,} more of the sample to know the precision of all calls to about "
+            f"±{_SURE:.2f}: "
             f"whalescan review {output} --sample {estimates.n_drawn + n_more}."
         )
     if estimates.n_chosen:
