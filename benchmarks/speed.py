@@ -22,7 +22,7 @@ from whalescan.engine.workforce import workforce
 from whalescan.learn.simulation import SeaOptions, simulate
 from whalescan.sound.recordings import find, inspect
 
-MINUTES = 20
+MINUTES = 60
 HOPS_S = (0.25, 0.5, 1.0)
 COMPARED_HOP_S = 0.5
 REPEATS = 3

@@ -81,7 +81,11 @@ def streamlined(network: nn.Module, device: torch.device, dtype: torch.dtype) ->
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch.fx' own, not ours to mend
         quick: nn.Module = fuse(network).to(device, dtype).to(memory_format=torch.channels_last)
-    return quick if device.type != "cpu" else _with_products(quick)
+    if device.type == "cpu":
+        _use_products(quick)
+        if dtype == torch.bfloat16:
+            _use_rectifiers(quick)
+    return quick
 
 
 class _Product(nn.Module):
@@ -105,14 +109,39 @@ _WIDE = 256
 """Channels from which on a product is faster."""
 
 
-def _with_products(network: nn.Module) -> nn.Module:
+def _use_products(network: nn.Module) -> None:
     for name, module in list(network.named_modules()):
         if not isinstance(module, nn.Conv2d) or module.kernel_size != (1, 1) or module.groups > 1:
             continue
         if module.stride == (1, 1) and module.in_channels >= _WIDE:
-            parent, _, own = name.rpartition(".")
-            setattr(network.get_submodule(parent), own, _Product(module))
-    return network
+            _put(network, name, _Product(module))
+
+
+class _Rectifier(nn.Module):
+    """ReLU of bfloat16 numbers by their bits: whatever has the sign is below 0 as an integer, too.
+
+    The results are the same; torch's own goes through float32, and takes four times as long.
+    """
+
+    def __init__(self, inplace: bool) -> None:
+        super().__init__()
+        self._inplace = inplace
+
+    def forward(self, cells: Tensor) -> Tensor:
+        """Cells in any layout."""
+        bits = cells.view(torch.int16)
+        return (bits.clamp_(min=0) if self._inplace else bits.clamp(min=0)).view(torch.bfloat16)
+
+
+def _use_rectifiers(network: nn.Module) -> None:
+    for name, module in list(network.named_modules()):
+        if isinstance(module, nn.ReLU):
+            _put(network, name, _Rectifier(module.inplace))
+
+
+def _put(network: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, own = name.rpartition(".")
+    setattr(network.get_submodule(parent), own, module)
 
 
 def best_dtype(device: torch.device) -> torch.dtype:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from whalescan.core import Recording, WindowGrid
 from whalescan.sound import timeline
 
-CHUNK_S = 240
+CHUNK_S = 160
 LONG_CHUNK_S = 900
 """Of a survey: fewer chunks to hand out, and each still done within a minute."""
 _SURVEY_S = 100 * 3600
