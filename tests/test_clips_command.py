@@ -252,7 +252,9 @@ def test_a_recording_that_is_gone_costs_its_own_clips_only(scanned: Path, tmp_pa
         (("--context", "1", "--length", "2"), "leave one"),
         (("--context", "-1"), "counted from 0"),
         (("--length", "0"), "more than 0"),
-        (("--rate", "0"), "own rate"),
+        (("--rate", "0"), "recording's own"),
+        (("--rate", "400000000"), "recording's own"),
+        (("--threshold", "nan"), "between 0 and 1"),
         (("--for-training", "--length", "2"), "leave out"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from whalescan.calls.advice import Advice, NoAdvice, WantedFalseAlarms, WantedPr
 from whalescan.calls.estimates import Estimates, estimate, n_to_judge
 from whalescan.calls.strata import sample_order
 from whalescan.core import Detection
+from whalescan.pages.words import threshold
 from whalescan.survey.judged import judged_lines
 
 BoolArray = npt.NDArray[np.bool_]
@@ -240,6 +242,35 @@ def test_a_threshold_that_does_already_is_the_lowest_score() -> None:
     assert whole.interval.low == whole.interval.high == advice.threshold
 
 
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60),
+    st.sampled_from([WantedPrecision(0.8), WantedFalseAlarms(0.5)]),
+)
+def test_where_all_is_judged_a_threshold_promises_just_what_it_keeps(
+    facts: list[tuple[float, bool]], wanted: WantedPrecision | WantedFalseAlarms
+) -> None:
+    calls = [call(f"{i}", score, "yes" if true else "no") for i, (score, true) in enumerate(facts)]
+    found = advise(calls, 10.0, wanted)
+    advice = found.best if isinstance(found, NoAdvice) else found
+    assert advice is not None
+    kept = [true for score, true in facts if score >= advice.threshold]
+    assert advice.n_calls == advice.n_decided == len(kept)
+    assert advice.precision.low == advice.precision.high == pytest.approx(np.mean(kept))
+    if isinstance(found, Advice):
+        assert found.interval is not None
+        assert found.interval.low == found.interval.high == found.threshold
+
+
+@pytest.mark.parametrize("lowest", [0.77176, 0.7718, 0.0, 1.0])
+def test_a_threshold_as_it_is_said_keeps_the_lowest_score(lowest: float) -> None:
+    calls = [call(f"{i}", max(lowest, i / 20), "yes") for i in range(20)]
+    advice = advise(calls, 1.0, WantedPrecision(0.9))
+    assert isinstance(advice, Advice)
+    assert advice.n_calls == 20
+    assert f"--threshold {threshold(advice.threshold)}" in said(calls)
+    assert lowest - 1e-4 < float(threshold(advice.threshold)) <= lowest
+
+
 def test_what_cannot_be_reached_is_said_with_the_best_there_is() -> None:
     calls, _ = population(1, 500)
     alternating = np.arange(500) % 2 == 0
@@ -305,9 +336,23 @@ def test_few_judgements_are_told_how_many_more_they_need() -> None:
     assert "more of the sample" not in said(judged(calls, true, 1000))
 
 
+def test_commands_stand_in_a_line_of_their_own_and_can_be_copied() -> None:
+    calls, true = population(1, 1000)
+    asked = judged(calls, true, 60)
+    folder = Path("a folder") / ("with a long name " * 6)
+    text = judged_lines(folder, estimate(asked, 10.0), {WantedPrecision(0.8): advise(asked, 10.0, WantedPrecision(0.8))})
+    lines = [line for one in text for line in one.splitlines()]
+    words = [shlex.split(line) for line in lines if line.strip().startswith("whalescan")]
+    assert [(one[1], one[2], one[3], len(one)) for one in words] == [
+        ("review", str(folder), "--sample", 5),
+        ("detect", str(folder), "--threshold", 5),
+    ]
+    assert all(float(one[4]) > 0 for one in words)
+
+
 def test_what_was_only_marked_as_sure_is_no_sample() -> None:
     calls, true = population(1, 300)
     marked = [replace(one, review="yes") if true[i] else one for i, one in enumerate(calls)]
-    text = said(marked)
+    text = " ".join(said(marked).split())
     assert "precision not known" in text
     assert f"{true.sum()} judged calls count for nothing here" in text

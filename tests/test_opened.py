@@ -108,7 +108,7 @@ def test_recordings_that_were_moved_leave_notes_in_the_album(scanned: Path, out:
     (scanned / "sea").rename(scanned / "elsewhere")
     try:
         opened = open_run(out)
-        with pytest.raises(RecordingError, match=r"is not there any more|cannot be read"):
+        with pytest.raises(RecordingError, match="is not there any more; bring it back"):
             opened.sound(opened.files[0].name, 1, 0.0, 1.0, 2000)
         for sheet in album.sheets(opened, opened.calls()):
             for exhibit in sheet.exhibits:
@@ -131,6 +131,17 @@ def test_the_album_shows_each_call_once_and_by_its_rules(out: Path) -> None:
     assert highest == sorted(highest, reverse=True)
     assert rejected.detection_id not in {call.detection_id for call in sheets["Highest scores"]}
     assert rejected.detection_id in set(shown)
+
+
+def test_at_the_threshold_are_no_calls_that_only_people_keep(out: Path) -> None:
+    opened = open_run(out)
+    kept = replace(opened.kept, rule=replace(opened.kept.rule, threshold=0.5))
+    one = opened.calls()[0]
+    calls = [replace(one, detection_id=f"{i}", score=0.5 + i / 100) for i in range(30)]
+    confirmed = replace(one, detection_id="below", score=0.3, review="yes")
+    sheets = album.sheets(replace(opened, kept=kept), [*calls, confirmed])
+    shown = {sheet.title: [exhibit.call for exhibit in sheet.exhibits] for sheet in sheets}
+    assert shown["At the threshold"] == calls[:12]
 
 
 def test_a_folder_of_another_kind_or_version_is_named(out: Path, tmp_path: Path) -> None:

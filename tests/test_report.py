@@ -61,9 +61,9 @@ def test_the_report_follows_what_people_judged(out: Path) -> None:
     assert said.exit_code == 0, said.output
     assert said.stdout.splitlines()[0] == str(out / "report.html")
     assert f"precision {n_yes / n_calls:.2f} ({n_yes / n_calls:.2f}-{n_yes / n_calls:.2f})" in said.stdout  # all are judged
-    assert re.sub(r"\s+", " ", said.stdout).count("To take it: whalescan detect") == 2
+    assert re.sub(r"\s+", " ", said.stdout).count(" whalescan detect ") == 2
     page = re.sub(r"\s+", " ", (out / "report.html").read_text(encoding="utf-8"))
-    assert f"People confirmed {n_yes}, rejected {n_calls - n_yes}" in page
+    assert f"People confirmed {n_yes} of them, rejected {n_calls - n_yes}" in page
     assert "Rejected by people" in page
     assert (out / "detections.csv").read_text().count(",no\n") == n_calls - n_yes
     assert sum(int(line.split(",")[5]) for line in (out / "hourly.csv").read_text().splitlines()[1:]) == n_yes
@@ -82,6 +82,8 @@ def test_a_sample_that_is_too_small_promises_nothing(out: Path) -> None:
     [
         (["--precision", "1.5"], "above 0 and at most 1"),
         (["--false-per-hour", "0"], "give one above 0"),
+        (["--false-per-hour", "nan"], "give one above 0"),
+        (["--false-per-hour", "inf"], "give one above 0"),
         (["--position", "north"], "such as 42.3,-70.2"),
         (["--position", "142,-70"], "latitude comes first"),
         (["--summary-timezone", "Mars"], "Mars"),

@@ -347,6 +347,31 @@ def test_names_are_never_markup() -> None:
     assert any(EVIL in row[1] for row in found.tables["What was run"])
 
 
+def test_a_name_that_is_no_text_is_shown_as_in_the_tables() -> None:
+    facts = with_sheet(a_survey(30, name="sea\udcff", reviews=("yes", "no")))
+    found = Page(report_html(replace(facts, title="sea\udcff")))
+    check_sound(found)
+    assert r"sea\udcff" in found.texts["h1"]
+
+
+def test_calls_of_several_channels_are_said_to_be_counted_on_each() -> None:
+    facts = a_survey(30)
+    assert "on all channels together" not in Page(report_html(facts)).words
+    calls = tuple(replace(call, channel=1 + i % 2) for i, call in enumerate(facts.calls))
+    words = Page(report_html(replace(facts, calls=calls))).words
+    assert f"found {len(calls):,} calls on all channels together with a score" in words
+
+
+def test_calls_of_several_classes_are_said_to_be_judged_together() -> None:
+    facts = a_survey(30)
+    assert "of all classes" not in Page(report_html(facts)).words
+    calls = tuple(replace(call, label="gunshot") if i % 3 else call for i, call in enumerate(facts.calls))
+    assert (
+        f"Of {len(calls):,} calls of all classes that the detector found"
+        in Page(report_html(replace(facts, calls=calls))).words
+    )
+
+
 def test_a_survey_without_clocks_says_so_in_words() -> None:
     found = Page(report_html(a_survey(10, has_clock=False)))
     check_sound(found)

@@ -2,8 +2,8 @@
 
 How likely a call is one is taken to grow with its score, or to stay the same, and nothing else is assumed: isotonic
 regression (Barlow et al. 1972) of what people said on the score, each judgement with the weight of the calls that it was
-drawn from. So a higher threshold never promises less, and a single mistake among the highest scores does not put a threshold
-out of reach.
+drawn from. So a single mistake among the highest scores does not put a threshold out of reach. Only calls of which nobody
+could tell, or was asked, are reckoned with that; the others are what people said.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from whalescan.core import Detection, IntArray
 
 _STEPS = np.arange(1, 1000) / 1000
 """Thresholds that are tried, beside the lowest score. The edges of strata are among them."""
+_AS_SAID = 1e4
+"""Thresholds are said to four decimals, and the lowest score is rounded down to them: its call is among those it keeps."""
 _DRAWS, _SEED = 1000, 1
 _FEWEST = 30
 """Judgements from which on a bootstrap is worth its name."""
@@ -58,7 +60,11 @@ class WantedFalseAlarms:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdInterval:
-    """Where the threshold lies with other samples, in 95 of 100. In simulations it held the right one in 90 of 100.
+    """Where the threshold lies with other samples, in 95 of 100.
+
+    In simulated surveys of 400 and of 2000 calls, of which 60 to 350 were judged, it held the right one in 91 of 100 samples
+    on the average, and in 69 of 100 at worst; it then lay too low, since the lowest threshold that does is often one which
+    the sample flatters.
 
     Attributes:
         high: None where it may be that no threshold brings what is wanted.
@@ -74,7 +80,8 @@ class Advice:
 
     Attributes:
         threshold: score, 0 to 1; ``whalescan detect --threshold`` keeps the calls from there on.
-        interval: stratified bootstrap (Efron 1979); None with fewer than 30 judgements, or where all are alike.
+        interval: stratified bootstrap (Efron 1979); None with fewer than 30 judgements, or where all are alike; of no width
+            where every call is judged.
         precision: of the calls that are kept. The interval does not know that the threshold was chosen by the same sample.
         false_per_hour: of the calls that are kept; None where nothing was analysed.
         n_calls: that are kept.
@@ -98,7 +105,7 @@ class Why(StrEnum):
 
     NO_EFFORT = "nothing was analysed, so there is no rate of false calls"
     NOT_JUDGED = "too few calls of the highest scores are judged"
-    NOT_REACHED = "no threshold brings it above which enough calls are judged"
+    NOT_REACHED = "no threshold above which enough calls are judged brings that"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +138,7 @@ def advise(
     enough = np.array([_is_enough(steps.tally(place)) for place in range(len(steps.begins))], np.bool_)
     if not enough.any():
         return NoAdvice(Why.NOT_JUDGED)
-    true = _from_there(steps.n_calls * steps.likely(steps.n_yes, steps.n_no))
+    true = _from_there(steps.n_yes + steps.n_open * steps.likely(steps.n_yes, steps.n_no))
     n_calls = _from_there(steps.n_calls)
     lacks = np.where(enough, wanted.lack(true, n_calls, analysed_hours), np.inf)
     met = bool(lacks.min() <= _EXACT)
@@ -140,7 +147,7 @@ def advise(
     precision = interval_of(float(true[place] / n_calls[place]), tally)
     advice = Advice(
         threshold=float(steps.begins[place]),
-        interval=_interval(steps, enough, wanted, analysed_hours) if met else None,
+        interval=_interval(steps, enough, wanted, analysed_hours, float(steps.begins[place])) if met else None,
         precision=precision,
         false_per_hour=false_alarms(precision, int(n_calls[place]), analysed_hours),
         n_calls=int(n_calls[place]),
@@ -170,6 +177,11 @@ class _Steps:
     n_yes: IntArray
     n_no: IntArray
 
+    @property
+    def n_open(self) -> IntArray:
+        """Of the calls in it, those that are not known to be one, nor to be none."""
+        return self.n_calls - self.n_yes - self.n_no
+
     def tally(self, place: int) -> Tally:
         """Of the calls from a step on, by stratum."""
         columns = (self.n_calls, self.n_yes, self.n_no)
@@ -190,8 +202,9 @@ def _steps(calls: Sequence[Detection]) -> _Steps:
     order = strata.by_stratum(calls)
     scores = np.array([np.nan if call.score is None else call.score for call in calls], np.float64)
     own = scores[~np.isnan(scores)]
-    tried = np.unique(np.append(_STEPS, own.min(initial=np.inf)))
-    begins = tried[(tried >= own.min(initial=np.inf)) & (tried <= own.max(initial=-np.inf))]
+    lowest = np.floor(own.min(initial=np.inf) * _AS_SAID + 1e-6) / _AS_SAID
+    tried = np.unique(np.append(_STEPS, lowest))
+    begins = tried[(tried >= lowest) & (tried <= own.max(initial=-np.inf))]
     drawn = [i for indices in strata.drawn(calls, order).values() for i in indices.tolist()]
 
     def counted(these: _Numbers) -> IntArray:
@@ -219,9 +232,18 @@ def _from_there(parts: npt.NDArray[_Number]) -> npt.NDArray[_Number]:
 
 
 def _interval(
-    steps: _Steps, enough: npt.NDArray[np.bool_], wanted: WantedPrecision | WantedFalseAlarms, analysed_hours: float
+    steps: _Steps,
+    enough: npt.NDArray[np.bool_],
+    wanted: WantedPrecision | WantedFalseAlarms,
+    analysed_hours: float,
+    threshold: float,
 ) -> ThresholdInterval | None:
-    """What becomes of the threshold when the sample is drawn from itself, stratum by stratum; one judged whole stays."""
+    """What becomes of the threshold when the sample is drawn from itself, stratum by stratum, and the other calls by chance.
+
+    A stratum judged whole stays, and where all are, there is no other sample that could be drawn.
+    """
+    if not steps.n_open.any():
+        return ThresholdInterval(threshold, threshold)
     said = np.concatenate([steps.n_yes, steps.n_no])
     if said.sum() < _FEWEST or not steps.n_yes.any() or not steps.n_no.any():
         return None
@@ -233,7 +255,8 @@ def _interval(
         if 0 < n < steps.n_calls[steps.numbers == number].sum():
             again[:, there] = random.multinomial(n, said[there] / n, _DRAWS)
     likely = np.array([steps.likely(*np.split(row, 2)) for row in again])
-    lacks = wanted.lack(_from_there(steps.n_calls * likely), _from_there(steps.n_calls), analysed_hours)
+    true = steps.n_yes + random.binomial(steps.n_open, likely)
+    lacks = wanted.lack(_from_there(true.astype(np.float64)), _from_there(steps.n_calls), analysed_hours)
     met = (lacks <= _EXACT) & enough
     found = np.sort(np.where(met.any(axis=1), steps.begins[met.argmax(axis=1)], np.inf))
     tail = round(0.025 * _DRAWS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,7 +33,7 @@ class Choice:
         seed: of what is random; calls keep their places when others come or go.
 
     Raises:
-        UsageError: for a number of all calls, and where the number of others is not said.
+        UsageError: for a number of all calls, where the number of others is not said, and for a threshold that is no score.
     """
 
     by: By = By.ALL
@@ -49,6 +48,8 @@ class Choice:
             raise UsageError(f"--count {self.count} of all calls: say which, with --choose {others}")
         if self.by is not By.ALL and self.count is None:
             raise UsageError(f"--choose {self.by}: say how many, with --count")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise UsageError(f"--threshold {self.threshold:g}: scores lie between 0 and 1")
 
 
 def chosen(calls: Sequence[Detection], choice: Choice) -> tuple[Detection, ...]:
@@ -59,7 +60,7 @@ def chosen(calls: Sequence[Detection], choice: Choice) -> tuple[Detection, ...]:
     if choice.by is By.BALANCED:
         order = strata.sample_order(fit).tolist()
     elif choice.by is By.RANDOM:
-        order = sorted(range(len(fit)), key=lambda i: _lot(fit[i], choice.seed))
+        order = sorted(range(len(fit)), key=lambda i: strata.lot(f"{choice.seed}:{fit[i].detection_id}"))
     else:
         sign = 1 if choice.by is By.LOWEST else -1
         scored = [(sign * call.score, call.detection_id, i) for i, call in enumerate(fit) if call.score is not None]
@@ -71,7 +72,3 @@ def _fits(call: Detection, choice: Choice) -> bool:
     if choice.reviews and call.review not in choice.reviews:
         return False
     return choice.threshold is None or (call.score is not None and call.score >= choice.threshold)
-
-
-def _lot(call: Detection, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}:{call.detection_id}".encode(errors="backslashreplace")).digest()

@@ -42,6 +42,11 @@ def found_at(calls: Sequence[Detection], threshold: float) -> tuple[Detection, .
     return tuple(call for call in calls if call.score is not None and call.score >= lowest)
 
 
+def lot(detection_id: str) -> bytes:
+    """A place by chance, the lower the earlier: 16 bytes of a hash of an id."""
+    return hashlib.sha256(detection_id.encode(errors="backslashreplace")).digest()[:16]
+
+
 def by_stratum(calls: Sequence[Detection]) -> dict[int, IntArray]:
     """Indices of the detector's own calls, those with a score, by stratum in the order in which they are to be judged.
 
@@ -107,10 +112,6 @@ def _own(calls: Sequence[Detection]) -> tuple[IntArray, IntArray, npt.NDArray[np
     """
     own = np.array([i for i, call in enumerate(calls) if call.score is not None], np.int64)
     scores = np.array([call.score for call in calls if call.score is not None], np.float64)
-    digests = b"".join(_digest(calls[i].detection_id) for i in own)
+    digests = b"".join(lot(calls[i].detection_id) for i in own)
     strata = np.searchsorted(_INNER, scores, side="right").astype(np.int64)
     return own, strata, np.frombuffer(digests, ">u8").astype(np.uint64).reshape(-1, 2)
-
-
-def _digest(detection_id: str) -> bytes:
-    return hashlib.sha256(detection_id.encode(errors="backslashreplace")).digest()[:16]

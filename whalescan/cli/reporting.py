@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def report(
             raise UsageError(f"--precision {precision:g} is no part of the calls; give one above 0 and at most 1")
         wishes.append(WantedPrecision(precision))
     if false_per_hour is not None:
-        if false_per_hour <= 0:
+        if not 0 < false_per_hour < math.inf:
             raise UsageError(f"--false-per-hour {false_per_hour:g} is no rate that a sample can show; give one above 0")
         wishes.append(WantedFalseAlarms(false_per_hour))
     last = provenance.read(out).tables

@@ -88,7 +88,7 @@ def _drawing(exhibit: Exhibit, picture: Picture) -> Drawing:
     high, low = max(y(call.high_hz), _TOP_PX), min(y(call.low_hz), _FOOT_PX)
     marks += [Box(left, high, max(right - left, 0), max(low - high, 0), role) for role in ("halo", "call")]
     seconds = [(at, f"{at:g}") for at in axes.ticks(x.low, x.high, 7)]
-    marks += axes.bottom_axis(x, _FOOT_PX, seconds, "seconds from the begin of the call")
+    marks += axes.bottom_axis(x, _FOOT_PX, seconds, "seconds from the start of the call")
     if exhibit.complexity is not None:
         marks += _complexity(exhibit.complexity, call.begin_s, x)
     description = (

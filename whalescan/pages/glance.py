@@ -58,6 +58,11 @@ def analysed_s(facts: ReportFacts) -> float:
     return sum(row.outcome.analysed_s for row in facts.files)
 
 
+def _n_channels(facts: ReportFacts) -> int:
+    """On which there are calls; one that is heard on several counts on each."""
+    return len({call.channel for call in facts.calls})
+
+
 def _effort(facts: ReportFacts) -> str:
     whole_s, part_s = recorded_s(facts), analysed_s(facts)
     when = f"{'On' if len(facts.daily) == 1 else 'From'} {_span(facts)} (UTC), " if facts.daily else ""
@@ -76,10 +81,11 @@ def _calls(facts: ReportFacts, n_found: int, n_all: int, reviews: Counter[str]) 
     detector = facts.provenance.get("detector", "whalescan")
     added = f" People added {count(n_all - n_found, 'call')}." if n_all > n_found else ""
     judged = (
-        f"People confirmed {reviews['yes']:,}, rejected {reviews['no']:,}, left {reviews['maybe']:,} in doubt and have not "
-        f"reviewed {reviews['unreviewed']:,} of them."
+        f"People confirmed {reviews['yes']:,} of them, rejected {reviews['no']:,} and left {reviews['maybe']:,} in doubt; "
+        f"{reviews['unreviewed']:,} {'is' if reviews['unreviewed'] == 1 else 'are'} not reviewed."
     )
-    found = f"{detector} found {count(n_found, 'call')} with a score of at least {threshold(facts.threshold)}."
+    where = " on all channels together" if _n_channels(facts) > 1 else ""
+    found = f"{detector} found {count(n_found, 'call')}{where} with a score of at least {threshold(facts.threshold)}."
     return f"{found}{added} {judged if n_all else ''}".strip()
 
 

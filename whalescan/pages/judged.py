@@ -40,7 +40,7 @@ def judged(facts: ReportFacts) -> Judged:
     known = estimate(calls, hours)
     if not known.n_calls:
         return Judged(("The detector found no call, so there is nothing to judge.",), None)
-    lines = [_sample(known), *_survey_wide(known)]
+    lines = [_sample(known, len({call.label for call in calls})), *_survey_wide(known)]
     if known.n_drawn:
         lines += [
             _advised(
@@ -61,7 +61,8 @@ def judged(facts: ReportFacts) -> Judged:
     return Judged(tuple(lines), _figure(known) if known.covered else None)
 
 
-def _sample(known: Estimates) -> str:
+def _sample(known: Estimates, n_classes: int) -> str:
+    found = f"{count(known.n_calls, 'call')}{' of all classes' if n_classes > 1 else ''} that the detector found"
     chosen = (
         f" {count(known.n_chosen, 'other')} {'was' if known.n_chosen == 1 else 'were'} judged, too, but chosen by people; "
         "nothing is estimated from them."
@@ -69,14 +70,9 @@ def _sample(known: Estimates) -> str:
         else ""
     )
     if not known.n_drawn:
-        return (
-            f"Of {count(known.n_calls, 'call')} that the detector found, none is judged as part of a random sample.{chosen}"
-        )
+        return f"Of {found}, none is judged as part of a random sample.{chosen}"
     drawn = f"{known.n_drawn:,} ({percent(known.n_drawn, known.n_calls)}) {'is' if known.n_drawn == 1 else 'are'}"
-    return (
-        f"Of {count(known.n_calls, 'call')} that the detector found, {drawn} judged as part of a random sample, "
-        f"stratified by score.{chosen}"
-    )
+    return f"Of {found}, {drawn} judged as part of a random sample, stratified by score.{chosen}"
 
 
 def _survey_wide(known: Estimates) -> Iterator[str]:
@@ -104,7 +100,7 @@ def _advised(wanted: str, advice: Advice | NoAdvice) -> str:
     if isinstance(advice, NoAdvice):
         return f"{wanted}: {advice.why}."
     others = ""
-    if advice.interval is not None:
+    if advice.interval is not None and advice.interval.low != advice.interval.high:
         high = "none at all" if advice.interval.high is None else threshold(advice.interval.high)
         others = f" (with other samples {threshold(advice.interval.low)} to {high})"
     lower = " A lower one may do, too, but too few calls below it are judged." if advice.may_be_lower else ""

@@ -44,7 +44,9 @@ class Section:
 
 
 def report_html(facts: ReportFacts) -> bytes:
-    """The report as one page of HTML, UTF-8; the same facts give the same bytes.
+    r"""The report as one page of HTML, UTF-8; the same facts give the same bytes.
+
+    Of a name that is no text, each byte that is none is shown as in the tables, such as ``\udcff``.
 
     It names no address but its own parts, and holds no script, so it works offline, from a disk and in an archive. However
     long the survey, figures stay small: time is cut into a bounded number of columns, and lists end with where the rest is.
@@ -63,7 +65,7 @@ def report_html(facts: ReportFacts) -> bytes:
         again=repeating.AGAIN,
         command=repeating.full_command(facts.provenance),
         provenance=repeating.provenance_table(facts.provenance),
-    ).encode()
+    ).encode(errors="backslashreplace")
 
 
 def _sections(facts: ReportFacts) -> Iterator[Section]:

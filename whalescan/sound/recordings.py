@@ -165,6 +165,8 @@ def inspect(found: Found, clock: ClockOptions | None = None) -> Recording:
             claim = headers.examine(file, size_bytes)
         with soundfile.SoundFile(path) as info:  # not soundfile.info, which gathers more
             pass
+    except FileNotFoundError as error:
+        raise RecordingError(f"{path}: is not there any more; bring it back to where it was") from error
     except OSError as error:
         raise RecordingError(f"{path}: cannot be read ({error.strerror or error}); look at its permissions") from error
     except UnicodeError as error:

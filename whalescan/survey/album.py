@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
+from whalescan.calls import strata
 from whalescan.core import Detection, FloatArray, RecordingError, TableError, WindowGrid
 from whalescan.pages.facts import Complexity, Exhibit, Sheet
 from whalescan.pages.spectrogram import Picture, picture
@@ -44,8 +45,8 @@ def sheets(opened: Opened, calls: Sequence[Detection]) -> tuple[Sheet, ...]:
         ),
         (
             "At the threshold",
-            "The calls with the lowest scores that still count: what a lower threshold would add is no better than these.",
-            _few(standing, lambda call: (_score(call), call.detection_id)),
+            "The detector's calls with the lowest scores, those left out that people rejected.",
+            _few(strata.found_at(standing, opened.kept.rule.threshold), lambda call: (_score(call), call.detection_id)),
         ),
         (
             "Rejected by people",
@@ -55,36 +56,38 @@ def sheets(opened: Opened, calls: Sequence[Detection]) -> tuple[Sheet, ...]:
         (
             "Found by people",
             "Calls that the detector did not find.",
-            _few((call for call in calls if call.score is None and call.review != "no"), _lot),
+            _few((call for call in calls if call.score is None and call.review != "no"), _by_lot),
         ),
         (
             "A random sample",
             "Drawn from all calls by a hash of their ids, the same in every run; those above are left out.",
-            _few(own, _lot),
+            _few(own, _by_lot),
         ),
     ]
     stored = lru_cache(maxsize=4)(read_complexity)  # the highest calls often lie in one recording, whose windows are many
     shown: set[str] = set()
-    found = []
+    kept = []
     for title, rule, ones in chosen:
-        exhibits = tuple(_exhibit(opened, call, stored) for call in ones if call.detection_id not in shown)
-        shown.update(exhibit.call.detection_id for exhibit in exhibits)
-        if exhibits:
-            found.append(Sheet(title, rule, exhibits))
-    return tuple(found)
+        news = [call for call in ones if call.detection_id not in shown]
+        shown.update(call.detection_id for call in news)
+        if news:
+            kept.append((title, rule, news))
+    with ThreadPoolExecutor() as pool:  # transforms and PNGs let go of Python's lock
+        draw = partial(pool.map, lambda call: _exhibit(opened, call, stored))
+        return tuple(Sheet(title, rule, tuple(draw(news))) for title, rule, news in kept)
 
 
 def _few(calls: Iterable[Detection], key: Callable[[Detection], tuple[float | str, ...]]) -> list[Detection]:
     return heapq.nsmallest(_N_SHOWN, calls, key)
 
 
+def _by_lot(call: Detection) -> tuple[str]:
+    return (strata.lot(call.detection_id).hex(),)
+
+
 def _score(call: Detection) -> float:
     assert call.score is not None
     return call.score
-
-
-def _lot(call: Detection) -> tuple[str]:
-    return (hashlib.sha256(call.detection_id.encode()).hexdigest(),)
 
 
 def _exhibit(opened: Opened, call: Detection, stored: _Stored) -> Exhibit:

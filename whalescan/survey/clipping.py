@@ -29,6 +29,10 @@ _ROUNDING = 1e-4
 """Part of a sample by which seconds may miss the sample that they mean."""
 
 
+_HIGHEST_HZ = 1_000_000
+"""No recorder is faster, and a clip at a rate out of all proportion is larger than any memory."""
+
+
 @dataclass(frozen=True, slots=True)
 class Extent:
     """How much of a recording a clip holds.
@@ -51,8 +55,10 @@ class Extent:
             raise UsageError(f"--context {self.context_s:g}: seconds around a call are counted from 0")
         if self.length_s is not None and not 0 < self.length_s < math.inf:
             raise UsageError(f"--length {self.length_s:g}: a clip has more than 0 seconds")
-        if self.rate_hz is not None and self.rate_hz < 1:
-            raise UsageError(f"--rate {self.rate_hz}: a clip has samples; leave it out for the recording's own rate")
+        if self.rate_hz is not None and not 1 <= self.rate_hz <= _HIGHEST_HZ:
+            raise UsageError(
+                f"--rate {self.rate_hz}: give one from 1 to {_HIGHEST_HZ:,} Hz, or leave it out for the recording's own"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from whalescan.calls.advice import Advice, NoAdvice, WantedFalseAlarms, WantedPrecision
 from whalescan.calls.estimates import Estimated, Estimates, StratumEstimate, n_to_judge
+from whalescan.pages.words import threshold as as_said
 from whalescan.survey.words import count, row, wrapped
 
 _SURE = 0.05
@@ -31,9 +33,14 @@ def judged_lines(output: Path, estimates: Estimates, advice: Mapping[Wanted, Adv
         numbers = part.n_calls, part.n_drawn, part.n_yes, part.n_no, part.n_maybe
         yield row(_span(part), [_columns(*(f"{number:,}" for number in numbers)) + f"  {_precision(part.precision)}"])
     yield row("all calls", _of_all(estimates))
-    yield from _rows("to be surer", _surer(output, estimates))
+    n_more = n_to_judge(estimates, _SURE)
+    yield from _rows("to be surer", _surer(n_more, estimates))
+    if n_more:
+        yield _command(f"whalescan review {_quoted(output)} --sample {estimates.n_drawn + n_more}")
     for wanted, found in advice.items():
-        yield from _rows("threshold", _threshold(output, wanted, found))
+        yield from _rows("threshold", _threshold(wanted, found))
+        if isinstance(found, Advice):
+            yield _command(f"whalescan detect {_quoted(output)} --threshold {as_said(found.threshold)}")
 
 
 def _columns(*cells: str) -> str:
@@ -53,16 +60,25 @@ def _rows(label: str, sentences: Iterator[str]) -> Iterator[str]:
         yield row(label, wrapped(text))
 
 
+def _command(text: str) -> str:
+    """A command in one line, and nothing behind it, so that it can be copied."""
+    return row("", [f"  {text}"])
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
 def _of_all(estimates: Estimates) -> Iterator[str]:
     true, false = estimates.n_true_calls, estimates.false_per_hour
     if estimates.precision is None or true is None:
         yield from wrapped(
-            f"precision not known: of strata with {1 - estimates.covered:.0%} of the {count(estimates.n_calls, 'call')} "
-            "nobody has judged a sample yet"
+            f"precision not known: nobody has judged a sample of the strata that hold {1 - estimates.covered:.0%} of the "
+            f"{count(estimates.n_calls, 'call')}"
         )
         return
     yield f"precision {_precision(estimates.precision)}"
-    yield f"{true.value:,.0f} of {count(estimates.n_calls, 'call')} are one ({true.low:,.0f}-{true.high:,.0f})"
+    yield f"{true.value:,.0f} of {count(estimates.n_calls, 'call')} are right ({true.low:,.0f}-{true.high:,.0f})"
     if false:
         yield f"{_false(false)} in an analysed hour"
 
@@ -72,14 +88,12 @@ def _false(rate: Estimated) -> str:
     return f"{value} false calls ({low}-{high})"
 
 
-def _surer(output: Path, estimates: Estimates) -> Iterator[str]:
+def _surer(n_more: int, estimates: Estimates) -> Iterator[str]:
     """How many calls to judge, and which judgements do not help."""
-    n_more = n_to_judge(estimates, _SURE)
     if n_more:
         yield (
             f"judge {min(n_more, estimates.n_unjudged):,} more of the sample to know the precision of all calls to about "
-            f"±{_SURE:.2f}: "
-            f"whalescan review {output} --sample {estimates.n_drawn + n_more}."
+            f"±{_SURE:.2f}."
         )
     if estimates.n_chosen:
         yield (
@@ -88,27 +102,27 @@ def _surer(output: Path, estimates: Estimates) -> Iterator[str]:
         )
 
 
-def _threshold(output: Path, wanted: Wanted, found: Advice | NoAdvice) -> Iterator[str]:
+def _threshold(wanted: Wanted, found: Advice | NoAdvice) -> Iterator[str]:
     wish = (
         f"a precision of {wanted.precision:g}"
         if isinstance(wanted, WantedPrecision)
-        else f"{wanted.per_hour:g} false calls in an analysed hour"
+        else f"at most {wanted.per_hour:g} false call{'' if wanted.per_hour == 1 else 's'} in an analysed hour"
     )
     if isinstance(found, NoAdvice):
         yield f"for {wish}: {found.why}."
         if found.best:
-            yield f"The nearest is {found.best.threshold:.3f}, which {_keeps(found.best)}."
+            yield f"The nearest is {as_said(found.best.threshold)}, which {_keeps(found.best)}."
         return
-    yield f"for {wish}: {found.threshold:.3f} {_keeps(found)}."
-    if found.interval is None:
+    yield f"for {wish}: {as_said(found.threshold)} {_keeps(found)}."
+    interval = found.interval
+    if interval is None:
         yield "Too few are judged to say how far it would move with another sample."
-    elif found.interval.high is None:
-        yield f"With another sample it might lie at {found.interval.low:.3f}, or nowhere."
-    else:
-        yield f"With another sample it might lie between {found.interval.low:.3f} and {found.interval.high:.3f}."
+    elif interval.high is None:
+        yield f"With another sample it might lie from {as_said(interval.low)} up, or nowhere."
+    elif interval.low < interval.high:
+        yield f"With another sample it might lie between {as_said(interval.low)} and {as_said(interval.high)}."
     if found.may_be_lower:
         yield "A lower one may do, too, but below too few are judged."
-    yield f"To take it: whalescan detect {output} --threshold {found.threshold:g}."
 
 
 def _keeps(advice: Advice) -> str:
