@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -450,6 +450,42 @@ def test_after_a_restart_one_may_still_take_back(out: Path) -> None:
     assert again.send("take-back")["detection_id"] == first["detection_id"]
 
 
+@pytest.mark.parametrize("reviewer", ["Anna", "Ben"])
+def test_who_judges_a_call_that_took_the_place_of_a_lost_one_does_not_bring_that_back(out: Path, reviewer: str) -> None:
+    first = open_run(out).calls()[0]
+    lost = replace(first, detection_id="of another model", begin_s=first.begin_s + 0.3, end_s=first.end_s + 0.3)
+    said = replace(Judgement.of(lost, "yes", "review", SOURCE), reviewer="Anna", judged_utc=NOW)
+    judgementfile.append(out, [said])
+
+    def shown() -> list[tuple[str, str]]:
+        return [(one.detection_id, one.review) for one in open_run(out).calls() if one.review != "unreviewed"]
+
+    for restarts in (False, True):
+        page = Page(out, reviewer=reviewer)
+        assert shown() == [(first.detection_id, "yes")]
+        page.judge(0, "no")
+        assert shown() == [(first.detection_id, "no")]
+        assert page.desk.said_since() == {"yes": 0, "no": 1, "maybe": 0, "unreviewed": 0}
+        page = Page(out, reviewer=reviewer) if restarts else page
+        page.send("take-back")
+        assert shown() == [(first.detection_id, "yes")]
+    stands = judgementfile.read(out)[first.detection_id]
+    assert (stands.reviewer, stands.verdict) == ("Anna", "yes")
+    assert Page(out).send("take-back") == {"detection_id": "", "card": None}, "what was passed on is no decision here"
+
+
+def test_what_was_taken_back_meanwhile_is_not_passed_on(out: Path) -> None:
+    first = open_run(out).calls()[0]
+    said = Judgement.of(replace(first, detection_id="of another model"), "yes", "review")
+    judgementfile.append(out, [said])
+    page = Page(out)
+    judgementfile.append(out, [replace(said, verdict="unreviewed")])
+    page.judge(0, "maybe")
+    assert len(judgementfile.since(out, 0)) == 3
+    assert page.send("take-back")["card"]["verdict"] == "unreviewed"
+    assert {one.review for one in open_run(out).calls()} == {"unreviewed"}
+
+
 def test_what_others_said_shows_once_one_has_judged_or_asks(out: Path) -> None:
     first, *_ = (anna := Page(out)).cards()
     Page(out, reviewer="Ben").judge(first["number"], "no")
@@ -532,6 +568,8 @@ def test_pictures_and_sounds_say_which_seconds_they_hold(out: Path) -> None:
         "calls/0/picture?begin=0&end=1e9",
         "calls/0/picture?begin=nan&end=5",
         "calls/0/picture?begin=0&end=5&low=300&high=200",
+        "calls/0/picture?begin=0&end=5&low=0.1&high=0.9",
+        "calls/0/sound?begin=0&end=5&high=1e-9",
         "calls/0/sound?begin=0&end=5&speed=1000",
         "calls/0/sound?begin=x&end=5",
         "calls/0?reviewer=",
@@ -539,6 +577,27 @@ def test_pictures_and_sounds_say_which_seconds_they_hold(out: Path) -> None:
 )
 def test_what_cannot_be_is_refused_with_a_reason(out: Path, path: str) -> None:
     assert Page(out).ask(path, 400)["problem"]
+
+
+def test_the_narrowest_bands_are_shown_and_heard(out: Path) -> None:
+    page = Page(out)
+    for band in ("low=0&high=1", "low=1e-300&high=400", "low=999&high=1e11", "low=5000&high=6000"):
+        for kind in ("picture", "sound"):
+            assert page.ask(f"calls/0/{kind}?begin=0&end=5&{band}").data
+
+
+@pytest.mark.parametrize("choice", ['{"sample": 1e999}', '{"low": 1%s}' % ("0" * 400), '{"order": []}', '{"high": {}}'])
+def test_choices_that_are_none_are_refused(out: Path, choice: str) -> None:
+    page = Page(out)
+    said = choice.replace("{", '{"reviewer": "Anna", ', 1)
+    answer = page.client.post(f"/{page.guard.token}/queues", data=said, content_type="application/json")
+    assert (answer.status_code, "cannot be chosen" in answer.text) == (400, True)
+
+
+def test_a_page_asks_for_so_many_calls_and_gets_no_more(out: Path) -> None:
+    page = Page(out)
+    name = page.send("queues", order="recording", show="all")["name"]
+    assert page.ask(f"queues/{name}?count=-3")["cards"] == []
 
 
 @pytest.mark.parametrize(
@@ -722,6 +781,7 @@ def test_what_cannot_be_reviewed_is_said_at_once(out: Path, tmp_path: Path) -> N
         ([str(tmp_path / "nowhere")], "no finished run"),
         ([str(out), "--sample", "5", "--order", "time"], "leave out --order"),
         ([str(out), "--blind", "--order", "highest"], "hides scores"),
+        ([str(out), "--reviewer", "x" * 61], "1 to 60 characters"),
     ):
         result = CliRunner().invoke(main, ["review", *options, "--no-browser"])
         assert result.exit_code == 2
@@ -744,6 +804,19 @@ def test_a_damaged_file_of_judgements_is_named_on_the_page(out: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     assert "later whalescan" in page.send("judge", 500, number=0, verdict="yes")["problem"]
+
+
+def test_a_file_of_judgements_that_another_program_holds_is_not_called_damaged(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Page(out)
+    page.judge(0, "yes")
+    monkeypatch.setattr(judgementfile, "_WAIT_S", 0.05)
+    with closing(sqlite3.connect(out / judgementfile.JUDGEMENTS, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert "cannot be read now" in page.ask("calls/0?reviewer=Anna", 500)["problem"]
+        assert "no judgement was taken" in page.send("judge", 500, number=1, verdict="yes")["problem"]
+    assert page.judge(1, "no")["verdict"] == "no"
 
 
 # Many calls

@@ -26,7 +26,7 @@ from whalescan.survey.opened import open_run
 from whalescan.tables import judgementfile
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 READY = "#stage[data-ready=true]"
 KEYS = {"y": "yes", "n": "no", "m": "maybe", "1": "yes", "2": "no", "3": "maybe"}
@@ -134,6 +134,10 @@ def until(page: Page, selector: str, expected: str) -> None:
     page.wait_for_function(
         "([selector, text]) => document.querySelector(selector).textContent === text", arg=[selector, expected]
     )
+
+
+def until_place(page: Page, place: int) -> None:
+    page.wait_for_function("place => document.querySelector('#place').textContent.startsWith(`${place} of`)", arg=place)
 
 
 def facts(page: Page) -> dict[str, str]:
@@ -315,6 +319,107 @@ def test_who_is_blind_sees_the_score_only_after_judging(browser: Browser, out: P
         page.wait_for_selector("#end", state="visible")
         assert "2\n" in text(page, "#end-counts") + "\n"
         assert "precision" in text(page, "#end-estimate")
+
+
+@contextmanager
+def held_back(page: Page, path: str) -> Iterator[list[Route]]:
+    """What the page asks for, none of it answered yet; Playwright takes no method of a list for a handler."""
+    held: list[Route] = []
+    page.route(path, lambda route: held.append(route))  # noqa: PLW0108
+    yield held
+    page.unroute(path)
+
+
+def arrived(page: Page, held: list[Route]) -> Route:
+    """The only thing that is held back; waits for it, and for what might come after it."""
+    page.wait_for_timeout(100)
+    while not held:
+        page.wait_for_timeout(20)
+    (one,) = held
+    return one
+
+
+def rows(out: Path) -> list[str]:
+    return [row.judgement.verdict for row in judgementfile.since(out, 0)]
+
+
+def test_a_key_pressed_too_early_judges_nothing_and_the_page_says_so(browser: Browser, out: Path) -> None:
+    with serving(out) as served, opened(browser, served.url, order="time") as page:
+        first = number(page)
+        with held_back(page, "**/judge") as held:
+            page.keyboard.press("y")
+            page.keyboard.press("n")
+            page.keyboard.press("u")
+            arrived(page, held).continue_()
+            page.wait_for_function("before => document.querySelector('#stage').dataset.call !== String(before)", arg=first)
+            page.wait_for_function("() => document.querySelector('#said').textContent.includes('did nothing')")
+        assert text(page, "#said").startswith("Saved: yes")
+        assert rows(out) == ["yes"]
+        judge(page, "n")
+        assert text(page, "#said") == "Saved: no"
+    assert rows(out) == ["yes", "no"]
+
+
+def test_a_key_that_is_held_and_a_double_click_judge_one_call(browser: Browser, out: Path) -> None:
+    with serving(out) as served, opened(browser, served.url, order="time") as page:
+        for _ in range(8):
+            page.keyboard.down("y")  # all but the first are repeats
+            page.wait_for_timeout(60)
+        page.keyboard.up("y")
+        until_place(page, 2)
+        page.focus("[data-verdict=no]")
+        for _ in range(8):
+            page.keyboard.down("Enter")
+            page.wait_for_timeout(60)
+        page.keyboard.up("Enter")
+        until_place(page, 3)
+        page.click("[data-verdict=maybe]", click_count=2, delay=80)
+        until_place(page, 4)
+        page.wait_for_timeout(200)
+        for key in ("Control+y", "Alt+n", "Meta+m"):
+            page.keyboard.press(key)
+        page.wait_for_timeout(200)
+        assert text(page, "#place").startswith("4 of")
+    assert rows(out) == ["yes", "no", "maybe"]
+
+
+def test_a_call_can_be_judged_while_another_view_of_it_is_on_its_way(browser: Browser, out: Path) -> None:
+    with serving(out) as served, opened(browser, served.url, order="time") as page:
+        page.wait_for_load_state("networkidle")
+        with held_back(page, "**/picture?*") as pictures:
+            page.keyboard.press("+")
+            arrived(page, pictures)
+            with page.expect_response("**/judge"):
+                page.keyboard.press("y")
+            for picture in list(pictures):
+                picture.continue_()
+        until_place(page, 2)
+        page.wait_for_selector(READY)
+        assert "did nothing" not in text(page, "#said")
+    assert rows(out) == ["yes"]
+
+
+def test_what_could_not_be_saved_is_never_said_of_another_call(browser: Browser, out: Path) -> None:
+    with serving(out) as served:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(served.url)
+        page.fill("#reviewer", "Anna")
+        page.click("#options button[type=submit]")
+        page.wait_for_selector(READY)
+        with held_back(page, "**/judge") as held:
+            page.keyboard.press("y")
+            arrived(page, held).abort()
+            page.wait_for_selector("#alarm", state="visible")
+        page.keyboard.press("o")
+        page.select_option("#order", "lowest")
+        page.click("#options button[type=submit]")
+        page.wait_for_selector("#options", state="hidden")
+        page.wait_for_selector(READY)
+        assert page.locator("#alarm:visible").count() == 0, "trying again would judge a call that nobody spoke of"
+        judge(page, "n")
+        context.close()
+    assert rows(out) == ["no"]
 
 
 def test_a_server_that_is_gone_is_said_and_nothing_goes_on(browser: Browser, out: Path) -> None:

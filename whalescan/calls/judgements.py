@@ -114,7 +114,7 @@ def apply(
     found = {call.detection_id for call in detections}
     lost = {identity: one for identity, one in sorted(judgements.items()) if identity not in found}
     unjudged = [call for call in detections if call.detection_id not in judgements]
-    inherited = _inherited(unjudged, lost.values(), separation_s)
+    inherited = inherit(unjudged, lost.values(), separation_s)
     calls = []
     for call in detections:
         judgement = judgements.get(call.detection_id)
@@ -128,8 +128,14 @@ def apply(
     return tuple(sorted([*calls, *kept], key=lambda call: (call.begin_s, call.channel)))
 
 
-def _inherited(calls: Sequence[Detection], lost: Iterable[Judgement], separation_s: float) -> dict[str, Judgement]:
-    """For the id of a call, the judgement of a lost one that now holds for it; the closest pairs first."""
+def inherit(calls: Sequence[Detection], lost: Iterable[Judgement], separation_s: float) -> dict[str, Judgement]:
+    """For the id of a call, the judgement of a lost one that now holds for it; the closest pairs first.
+
+    Args:
+        calls: of one recording; nobody has said anything of them.
+        lost: of the same recording, of calls that are not found any more.
+        separation_s: `DetectionRule.separation_s`.
+    """
     pairs = []
     for judgement in lost:
         if judgement.score is None or judgement.verdict == UNREVIEWED:

@@ -35,6 +35,7 @@ def review(
     The page is served to this machine alone, at an address that is printed. Each judgement is on disk at once. Ctrl-C, or
     Finish on the page, ends it; then every table and summary follows.
     """
+    from whalescan.review import asked
     from whalescan.review.desk import Desk
     from whalescan.review.queues import Choice, Order
     from whalescan.review.server import serve
@@ -47,6 +48,7 @@ def review(
     choice = Choice(Order(order) if order else by_default, sample=sample)
     if blind and choice.is_telling:
         raise UsageError(f"--blind hides scores, and --order {order} would tell them; choose sample, time or recording")
+    name = asked.reviewer(reviewer) if reviewer.strip() else ""
     desk = Desk(open_run(out), blind)
 
     def announce(address: Address) -> None:
@@ -55,7 +57,7 @@ def review(
         if not no_browser:
             webbrowser.open(address.url)
 
-    serve(desk, Wishes(reviewer.strip(), choice), port, announce)
+    serve(desk, Wishes(name, choice), port, announce)
     click.echo(_what_was_said(desk.said_since()), err=True)
     _write_tables(out)
 

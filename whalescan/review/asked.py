@@ -11,6 +11,7 @@ from whalescan.core import UsageError
 from whalescan.review.queues import Choice, Order, Show
 
 _LONGEST_S = 120.0
+_LONGEST_NAME = 60
 
 
 def body() -> dict[str, Any]:
@@ -39,8 +40,16 @@ def choice(said: Mapping[str, Any]) -> Choice:
             by=None if said.get("by") is None else str(said["by"]),
             sample=None if sample is None else max(int(sample), 1),
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"such calls cannot be chosen ({error})") from error
+
+
+def reviewer(text: str) -> str:
+    """The name of somebody who judges."""
+    name = text.strip()
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
+        raise UsageError(f"say who reviews: a name of 1 to {_LONGEST_NAME} characters")
+    return name
 
 
 def number(name: str, default: float) -> float:
@@ -67,9 +76,9 @@ def span_s() -> tuple[float, float]:
     return begin_s, end_s
 
 
-def band_hz() -> tuple[float, float]:
-    """From where to where on the axis of frequency."""
-    low_hz, high_hz = number("low", 0.0), number("high", 1e6)
+def band_hz() -> tuple[int, int]:
+    """From where to where on the axis of frequency; no filter, and no picture, can be narrower than whole hertz."""
+    low_hz, high_hz = whole("low", 0), whole("high", 1_000_000)
     if not 0 <= low_hz < high_hz:
-        raise UsageError(f"{low_hz:g} to {high_hz:g} Hz is no band")
+        raise UsageError(f"{low_hz} to {high_hz} Hz is no band")
     return low_hz, high_hz

@@ -5,19 +5,20 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from whalescan.calls.estimates import Estimates, estimate
+from whalescan.calls.estimates import estimate
 from whalescan.calls.judgements import Judgement
 from whalescan.calls.strata import found_at
 from whalescan.core import Detection, UsageError
 from whalescan.pages.spectrogram import Picture, picture
-from whalescan.review.ledger import Ledger
+from whalescan.review.cards import Card, Progress, Queue
+from whalescan.review.ledger import PASSED_ON, Ledger
 from whalescan.review.queues import CODES, Catalog, Choice, Order, Said
 from whalescan.sound.excerpts import Excerpt
 from whalescan.survey.opened import Opened
@@ -29,63 +30,6 @@ _EXCERPTS_KEPT = 24
 """Of a minute at most: what is looked at is listened to next, and what is looked at next is fetched already."""
 _QUEUES_KEPT = 50
 _UNREVIEWED = CODES["unreviewed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Queue:
-    """Calls in the order in which a reviewer judges them; it stays as it is while they are judged."""
-
-    numbers: npt.NDArray[np.int32]
-    choice: Choice
-    reviewer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """What a reviewer sees of a call.
-
-    Attributes:
-        number: of the call in the run.
-        position: in the queue, from 0; None where it is not in it.
-        detection_id, recording, channel, begin_s, end_s, low_hz, high_hz, label: as in `Detection`.
-        begin_utc: ISO 8601; empty where the recording has no clock.
-        verdict: what the reviewer said; ``unreviewed`` where nothing.
-        is_open: whether score and what others said show.
-        score: None where it does not show, and for a call that only a person saw.
-        others: names and verdicts of others; empty where they do not show.
-    """
-
-    number: int
-    position: int | None
-    detection_id: str
-    recording: str
-    channel: int
-    begin_s: float
-    end_s: float
-    low_hz: float
-    high_hz: float
-    label: str
-    begin_utc: str
-    verdict: str
-    is_open: bool
-    score: float | None
-    others: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a reviewer has come in a queue.
-
-    Attributes:
-        n_calls: in the queue.
-        counts: how many of them the reviewer gave each verdict; what is left is ``unreviewed``.
-        estimates: from all that was judged of the sample, whoever judged it; None where it was not asked for, or must not
-            be known yet.
-    """
-
-    n_calls: int
-    counts: dict[str, int]
-    estimates: Estimates | None
 
 
 class Desk:
@@ -128,7 +72,7 @@ class Desk:
             raise UsageError("scores and verdicts are hidden: choose the order sample, time or recording, and no scores")
         with self._lock:
             self._catch_up()
-            queue = Queue(self.catalog.queue(choice, Said(self._standing, self._by_reviewer), reviewer), choice, reviewer)
+            queue = Queue(self.catalog.queue(choice, self._said, reviewer), choice, reviewer)
             name = secrets.token_hex(8)
             self._queues[name] = queue
             if len(self._queues) > _QUEUES_KEPT:
@@ -163,7 +107,8 @@ class Desk:
 
             def decide(news: Sequence[Row]) -> Sequence[Judgement]:
                 self._note(news)
-                return self._ledger.judging(call, verdict, reviewer, _now_utc())
+                passed_on = self._ledger.passing_on(call, self.catalog.calls, self.run.kept.rule.separation_s)
+                return [*passed_on, *self._ledger.judging(call, verdict, reviewer, _now_utc())]
 
             self._note(judgementfile.extend(self.run.output, self._ledger.last_sequence, decide))
             return self._card(number, None, reviewer)
@@ -194,13 +139,13 @@ class Desk:
             if not taken:
                 return None
             number = self.catalog.number_of.get(taken[0])
-            return taken[0], None if number is None else self._card(number, _place(queue, number), reviewer)
+            return taken[0], None if number is None else self._card(number, queue.place(number) if queue else None, reviewer)
 
     def progress(self, queue: Queue, with_estimates: bool = False) -> Progress:
         """How far the reviewer of a queue has come in it, and, for a sample, what is known by now."""
         with self._lock:
             self._catch_up()
-            codes = self._by_reviewer.get(queue.reviewer, np.full_like(self._standing, _UNREVIEWED))[queue.numbers]
+            codes = self._said.of(queue.reviewer)[queue.numbers]
             calls = tuple(self._calls) if with_estimates and queue.choice.order is Order.SAMPLE else None
         counts = {verdict: int((codes == code).sum()) for verdict, code in CODES.items()}
         if calls is None or (self.is_blind and counts["unreviewed"]):
@@ -212,7 +157,7 @@ class Desk:
         """The place of the next call that its reviewer has not judged; those before ``after`` come behind the last."""
         with self._lock:
             self._catch_up()
-            codes = self._by_reviewer.get(queue.reviewer, np.full_like(self._standing, _UNREVIEWED))[queue.numbers]
+            codes = self._said.of(queue.reviewer)[queue.numbers]
         places = np.flatnonzero(codes == _UNREVIEWED)
         if not len(places):
             return None
@@ -224,7 +169,8 @@ class Desk:
         with self._lock:
             self._catch_up()
             rows = judgementfile.since(self.run.output, self.first_sequence)
-            standing = {row.judgement.detection_id: row.judgement.verdict for row in rows}
+            said = [row.judgement for row in rows if row.judgement.source != PASSED_ON]
+        standing = {one.detection_id: one.verdict for one in said}
         verdicts = list(standing.values())
         return {verdict: verdicts.count(verdict) for verdict in CODES}
 
@@ -246,6 +192,10 @@ class Desk:
         """
         call = self.catalog.calls[number]
         return self._excerpt(call.recording, call.channel, *span_s)
+
+    @property
+    def _said(self) -> Said:
+        return Said(self._standing, self._by_reviewer)
 
     def _listen(self, name: str, channel: int, begin_s: float, end_s: float) -> Excerpt:
         return self.run.sound(name, channel, begin_s, end_s, self.run.kept.rate_hz)
@@ -297,13 +247,6 @@ class Desk:
     def _begin_utc(self, call: Detection) -> str:
         recording = self.run.by_name.get(call.recording)
         return iso_utc(recording.utc(call.begin_s)) if recording else ""
-
-
-def _place(queue: Queue | None, number: int) -> int | None:
-    """Where in a queue a call is."""
-    if queue is None or number not in queue.numbers:
-        return None
-    return int(np.flatnonzero(queue.numbers == number)[0])
 
 
 def _now_utc() -> str:

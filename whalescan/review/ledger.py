@@ -3,20 +3,24 @@
 Rows are only ever added to the file. So what was taken back has to be told from what holds: a row whose source is
 `TAKEN_BACK` cancels its reviewer's latest judgement of that call. Where somebody else's judgement stands again by that, a
 copy of their row follows, since the latest row of a call is the one that tables show.
+
+A call may have come in the place of one that is not found any more, and with it what was said of that (`inherit`). Before
+somebody judges it, two rows whose source is `PASSED_ON` put that down.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from whalescan.calls.judgements import UNREVIEWED, Judgement, same_box
+from whalescan.calls.judgements import UNREVIEWED, Judgement, inherit, same_box
 from whalescan.core import Detection
 from whalescan.tables.judgementfile import Row
 
 SOURCE = "whalescan review"
 TAKEN_BACK = "whalescan review, taken back"
+PASSED_ON = "whalescan review, passed on"
 _DRAWN = frozenset({"added", "moved"})
 
 
@@ -88,6 +92,30 @@ class Ledger:
             return ()
         said = replace(_as_found(call, last), verdict=verdict)
         return (replace(said, source=SOURCE, judged_utc=now_utc, reviewer=reviewer),)
+
+    def passing_on(self, call: Detection, calls: Sequence[Detection], separation_s: float) -> tuple[Judgement, ...]:
+        """The rows to add before somebody judges a call which has come in the place of one that is not found any more.
+
+        The first says of the call what was said last of the lost one, by the same reviewer; the second, that nobody says
+        anything of the lost one. Without them that would stand beside the call again, as a second one.
+
+        Args:
+            call: one of ``calls``.
+            calls: of the run, with what stood when it was opened.
+            separation_s: `DetectionRule.separation_s`.
+        """
+        if call.review == UNREVIEWED or self.standing(call.detection_id):
+            return ()
+        beside = {one.detection_id: one for one in calls if one.recording == call.recording}
+        heirs = [one for one in beside.values() if one.review != UNREVIEWED and not self.standing(one.detection_id)]
+        said = [one for one in self._standing.values() if one.recording == call.recording]
+        lost = [one for one in said if one.detection_id not in beside]
+        passed_on = inherit(heirs, lost, separation_s).get(call.detection_id)
+        if passed_on is None:  # it was taken back meanwhile
+            return ()
+        words = replace(passed_on, source=PASSED_ON)
+        own = replace(Judgement.of(call, words.verdict, "review"), source=PASSED_ON)
+        return replace(own, judged_utc=words.judged_utc, reviewer=words.reviewer), replace(words, verdict=UNREVIEWED)
 
     def taking_back(self, reviewer: str, now_utc: str) -> tuple[Judgement, ...]:
         """The rows to add when somebody takes back the latest judgement that they made on this page and that still holds.

@@ -13,14 +13,14 @@ from werkzeug.exceptions import HTTPException
 from whalescan.calls.estimates import Estimates
 from whalescan.core import RecordingError, UsageError, WhalescanError
 from whalescan.review import asked
-from whalescan.review.desk import Desk, Queue
+from whalescan.review.cards import Queue
+from whalescan.review.desk import Desk
 from whalescan.review.guard import Guard, seal
 from whalescan.review.queues import TELLING_ORDERS, TELLING_SHOWS, Choice, Order, Show
 from whalescan.sound import playback
 
 _VERDICTS = ("yes", "no", "maybe")
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-_LONGEST_NAME = 60
 _LARGEST_PX = (1600, 800)
 _CARDS_AT_A_TIME = 50
 _SPEEDS = (0.5, 16.0)
@@ -137,7 +137,7 @@ class _Answers:
         return jsonify(name=name, n_calls=len(queue.numbers), is_sample=queue.choice.order is Order.SAMPLE)
 
     def cards(self, name: str) -> Response:
-        begin, count = max(asked.whole("from", 0), 0), min(asked.whole("count", 1), _CARDS_AT_A_TIME)
+        begin, count = max(asked.whole("from", 0), 0), min(max(asked.whole("count", 1), 0), _CARDS_AT_A_TIME)
         return jsonify(cards=self.desk.cards(self._queue(name), begin, count))
 
     def progress(self, name: str) -> Response:
@@ -188,7 +188,7 @@ class _Answers:
     def _queue(self, name: str) -> Queue:
         queue = self.desk.queue(name)
         if queue is None:
-            abort(404)
+            abort(404, "this list was set aside for newer ones; choose under Options what to judge")
         return queue
 
     def _call(self, number: int) -> int:
@@ -198,10 +198,7 @@ class _Answers:
 
     def _reviewer(self, said: Mapping[str, Any]) -> str:
         """Who asks: the name that was given to the command stands above that of the page."""
-        name = self.wishes.reviewer or str(said.get("reviewer", "")).strip()
-        if not name or len(name) > _LONGEST_NAME or not name.isprintable():
-            raise UsageError(f"say who reviews: a name of 1 to {_LONGEST_NAME} characters")
-        return name
+        return self.wishes.reviewer or asked.reviewer(str(said.get("reviewer", "")))
 
 
 def _framed(content: bytes, kind: str, begin_s: float, end_s: float) -> Response:

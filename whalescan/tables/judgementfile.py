@@ -140,7 +140,7 @@ def since(output: Path, sequence: int) -> list[Row]:
     """The rows behind one, in the order in which they came; behind 0, all of them.
 
     Raises:
-        TableError: when the file is damaged, or of a later whalescan.
+        TableError: when the file is damaged, or of a later whalescan, or another program does not let go of it.
     """
     path = output / JUDGEMENTS
     if not path.exists():
@@ -149,6 +149,8 @@ def since(output: Path, sequence: int) -> list[Row]:
         uri = f"{path.absolute().as_uri()}?mode=rw"
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_WAIT_S, isolation_level=None)) as connection:
             return _rows(connection, sequence) if _is_ours(connection, path) else []
+    except sqlite3.OperationalError as error:
+        raise TableError(f"{path}: cannot be read now ({error}); close what else uses it, and try again") from error
     except sqlite3.DatabaseError as error:
         raise _damaged(path, error) from error
 

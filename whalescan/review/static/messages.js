@@ -10,15 +10,24 @@ export function say(text) {
   said.textContent = text;
 }
 
+export function sayAlso(text) {
+  say([said.textContent, text].filter(Boolean).join("; "));
+}
+
 /** Whether something has gone wrong and nobody has tried again since. */
 export function isAlarmed() {
   return !box.hidden;
 }
 
+/** What went wrong does not matter any more, and shall not be tried again. */
+export function calm() {
+  box.hidden = true;
+}
+
 /** From now on nobody expects the server to answer. */
 export function over() {
   isOver = true;
-  box.hidden = true;
+  calm();
 }
 
 /** Say what went wrong; nothing is judged until somebody tries again. */
@@ -28,7 +37,7 @@ export function alarm(error, again = () => {}) {
   const [text, button] = box.children;
   text.textContent = `${error.message}.`;
   button.onclick = () => {
-    box.hidden = true;
+    calm();
     again();
   };
   box.hidden = false;

@@ -2,7 +2,7 @@
 
 import { showEnd, showFinished } from "./ending.js";
 import { asked } from "./keys.js";
-import { alarm, isAlarmed, over, safely, say } from "./messages.js";
+import { alarm, calm, isAlarmed, over, safely, say, sayAlso } from "./messages.js";
 import * as options from "./options.js";
 import { get, post, Refused } from "./server.js";
 import * as sound from "./sound.js";
@@ -22,6 +22,7 @@ let shown = null; // { card, position, picture }
 let turn = 0; // of what is being shown; what comes late for an earlier one is not shown
 let isComing = false; // whether a call is on its way that is not shown yet
 let isSaving = false;
+let isTooEarly = false; // whether somebody judged, or took back, what they could not see yet
 let hasOthers = false; // has anybody else judged anything
 let judgedAt_ms = [];
 let estimatedAt_ms = 0;
@@ -53,6 +54,7 @@ async function go(position) {
   $("#end").hidden = true;
   await safely(async () => {
     if (!cards.has(position)) await fetchCards(position);
+    if (mine !== turn) return;
     const card = cards.get(position);
     const picture = await pictureOf(card);
     if (mine !== turn) return;
@@ -60,6 +62,8 @@ async function go(position) {
     shown = { card, position, picture };
     draw(shown.card, shown.picture, survey.rate_hz);
     tell();
+    if (isTooEarly) sayAlso("what you pressed before this call was here did nothing");
+    isTooEarly = false;
     if ($("#autoplay").checked) play();
     ahead(position).catch(alarm);
   }, () => go(position));
@@ -130,15 +134,20 @@ function pace() {
 
 // Judging
 
-const isReady = () => isVisible() && stage.dataset.ready === "true" && !isSaving && !isAlarmed();
+const isReady = () => isVisible() && !isSaving && !isAlarmed();
 
 async function judge(verdict) {
-  if (!isReady()) return;
+  if (!isReady()) {
+    isTooEarly ||= isSaving || isComing;
+    return;
+  }
   isSaving = true;
   const { card, position } = shown;
+  const mine = queue;
   const saved = await safely(() => post("judge", { number: card.number, verdict, reviewer }), () => judge(verdict));
   isSaving = false;
-  if (!saved) return;
+  if (!saved || mine !== queue) return;
+  isComing = true;
   stage.dataset.ready = "false";
   cards.set(position, { ...saved.card, position });
   pace();
@@ -150,6 +159,7 @@ async function judge(verdict) {
 }
 
 async function takeBack() {
+  isTooEarly ||= isSaving;
   if (isSaving || !queue || isAlarmed()) return;
   isSaving = true;
   const taken = await safely(() => post("take-back", { reviewer, queue: queue.name }), takeBack);
@@ -178,16 +188,18 @@ async function forward(isJudged = false) {
 }
 
 async function toNextOpen() {
+  const mine = ++turn;
   const after = shown?.position ?? -1;
   const open = await safely(() => get(`queues/${queue.name}/open?after=${after}`), toNextOpen);
-  if (!open) return undefined;
+  if (!open || mine !== turn) return undefined;
   return open.position === null ? end() : go(open.position);
 }
 
 async function end() {
+  const mine = ++turn;
   const progress = await safely(() => get(`queues/${queue.name}/progress?estimates`), end);
-  if (!progress) return;
-  turn += 1;
+  if (!progress || mine !== turn) return;
+  isTooEarly = false;
   hush();
   showEnd(progress);
 }
@@ -195,7 +207,8 @@ async function end() {
 async function begin(choice) {
   const name = survey.reviewer || choice.reviewer.trim();
   const made = await post("queues", { ...choice, reviewer: name });
-  [reviewer, queue, shown] = [name, made, null];
+  [reviewer, queue, shown, isTooEarly] = [name, made, null, false];
+  calm();
   if (!survey.reviewer) {
     sessionStorage.setItem("reviewer", name);
     localStorage.setItem("reviewer", name);
@@ -286,6 +299,7 @@ function act({ verdict, band: text, name }) {
 }
 
 function onKey(event) {
+  if (event.repeat && event.key === "Enter") event.preventDefault(); // it would press the button that has the focus again
   const wish = $("dialog[open]") ? null : asked(event);
   if (!wish) return;
   event.preventDefault();
@@ -296,7 +310,8 @@ function onClick(event) {
   const button = event.target.closest("button");
   if (!button) return;
   const { verdict, do: name, band: text } = button.dataset;
-  if (verdict || name || text) act({ verdict, name, band: text });
+  if (verdict && event.detail > 1) say("The second click of a double click judges nothing");
+  else if (verdict || name || text) act({ verdict, name, band: text });
   if (event.detail && !button.closest("dialog")) button.blur(); // else the space bar would press it once more
   if ("close" in button.dataset) button.closest("dialog").close();
 }
