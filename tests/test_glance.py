@@ -99,12 +99,12 @@ def test_shares_follow_a_window_wherever_it_begins(begin: int) -> None:
 def test_rectified_bits_are_rectified_numbers(inplace: bool) -> None:
     every = torch.arange(-(2**15), 2**15, dtype=torch.int32).to(torch.int16).view(torch.bfloat16)
     numbers = every[~every.isnan()].repeat(2)[: 2**16 - 2**9].reshape(4, 8, 16, -1)
-    for given in (numbers, numbers.to(memory_format=torch.channels_last), numbers[:, :, ::2]):
+    for cells in (numbers, numbers.to(memory_format=torch.channels_last), numbers[:, :, ::2]):
         (quick,) = streamlined(nn.Sequential(nn.ReLU(inplace)), CPU, torch.bfloat16).children()
         assert type(quick).__name__ == "_Rectifier"
-        kept = given.clone(memory_format=torch.preserve_format)
-        assert torch.equal(quick(kept), torch.relu(given))
-        assert torch.equal(kept, torch.relu(given) if inplace else given)
+        kept = cells.clone(memory_format=torch.preserve_format)
+        assert torch.equal(quick(kept), torch.relu(cells))
+        assert torch.equal(kept, torch.relu(cells) if inplace else cells)
 
 
 def test_products_are_the_convolutions() -> None:

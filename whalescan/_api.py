@@ -29,6 +29,7 @@ def scan(
     formats: Sequence[str] = (),
     pars: str | os.PathLike[str] = "",
     makara: str | os.PathLike[str] = "",
+    position: str = "",
     device: str = "auto",
     batch_size: int = WorkOptions.batch_size,
     workers: int = 0,
@@ -56,6 +57,7 @@ def scan(
         formats: names of further formats: ``audacity``, ``kaleidoscope``, ``parquet``.
         pars: TOML file with what only you know of a report to NOAA's PARS; empty for none.
         makara: the same for Makara.
+        position: ``42.3,-70.2``, degrees north and east of the recorder; the report then tells day from night.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         batch_size: windows scored at a time.
         workers: chunks scored beside each other; 0 for one a core.
@@ -92,6 +94,7 @@ def scan(
                     tuple(formats),
                     os.fspath(pars),
                     os.fspath(makara),
+                    position,
                 ),
                 work=WorkOptions(
                     device=device,
