@@ -39,7 +39,7 @@ N_CHUNKS = 30
 """Of the recordings here, with windows every half second in chunks of eight."""
 NAMES = ("SEA_20260401T000000Z.wav", "SEA_20260401T000040Z.flac", "SEA_20260401T000120Z.aiff")
 PAUSE_S = 0.015
-OWN_FILES = ("run.json", "run.log", ".lock", ".lock-holder")
+OWN_FILES = ("run.json", "report.html", "run.log", ".lock", ".lock-holder")
 """What tells of the run itself, and not of the recordings."""
 
 

@@ -96,7 +96,7 @@ def command(sounds: Path, out: Path, scheduler: object, *options: str) -> list[s
 
 def outputs(out: Path) -> dict[str, bytes]:
     """All that a run leaves, but for what tells of the run itself."""
-    own = {"run.json", "run.log", ".lock", ".lock-holder"}
+    own = {"run.json", "report.html", "run.log", ".lock", ".lock-holder"}
     files = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
     found = {name: path.read_bytes() for name, path in files.items() if name not in own}
     tables = json.loads(found[".tables.json"])

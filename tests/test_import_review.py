@@ -15,10 +15,12 @@ from click.testing import CliRunner
 
 import whalescan
 from whalescan import Status, TableError, UsageError
+from whalescan.calls.judgements import Judgement
 from whalescan.cli import reviewing
 from whalescan.config import TableOptions
 from whalescan.core import Annotation, Detection, Outcome, Recording
 from whalescan.survey.importing import Counts, Imported, import_review
+from whalescan.survey.opened import open_run
 from whalescan.survey.run import detect
 from whalescan.tables import judgementfile, manifest
 from whalescan.tables.csvs import FileRow
@@ -103,6 +105,33 @@ def test_the_review_cell_is_the_verdict(out: Path, cell: str, verdict: str) -> N
     assert {"yes": imported.counts.n_yes, "no": imported.counts.n_no, "maybe": imported.counts.n_maybe}[verdict] == 1
     assert imported.problems == ()
     assert review_of(out)[first] == verdict
+
+
+@pytest.mark.parametrize("cell", ["yes", "no", "maybe", "deleted"])
+def test_who_judges_the_heir_of_a_lost_call_judges_both(out: Path, cell: str) -> None:
+    path = recording_table(out)
+    identity = rows_of(path)[1]["Detection ID"]
+    (heir,) = (call for call in open_run(out).calls() if call.detection_id == identity)
+    lost = replace(heir, detection_id=f"{heir.detection_id}9", begin_s=heir.begin_s + 0.1, end_s=heir.end_s + 0.1)
+    judgementfile.append(out, [replace(Judgement.of(lost, "yes", "review"), reviewer="Ada")])  # another model found that
+    detect(out)
+    before = review_of(out)
+    assert before[identity] == "yes"
+    assert lost.detection_id not in before
+
+    def edit(rows: list[Row]) -> list[Row]:
+        if cell == "deleted":
+            return [row for row in rows if row["Detection ID"] != identity]
+        return [row | {"Review": cell} if row["Detection ID"] == identity else row for row in rows]
+
+    imported = edited(out, path, edit)
+    assert imported.problems == ()
+    verdict = "no" if cell == "deleted" else cell
+    assert review_of(out) == before | {identity: verdict}, "and the lost one does not come back"
+    assert set(said(out)) == ({lost.detection_id} if cell == "yes" else {lost.detection_id, identity})
+    if cell != "yes":
+        assert said(out)[lost.detection_id][0] == "unreviewed"
+        assert [one.reviewer for one in judgementfile.earlier(out)[identity]] == ["Ada"]
 
 
 def test_deleted_rows_are_no_and_other_recordings_are_left_alone(out: Path) -> None:

@@ -17,7 +17,7 @@ from tests.slurm import cancel, sbatch, state, wait
 from tests.slurm import slurm as slurm  # noqa: PLC0414 - a fixture
 
 PAGE = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
-TIME_KEEPING = {"run.json", "run.log", ".lock", ".lock-holder"}
+TIME_KEEPING = {"run.json", "report.html", "run.log", ".lock", ".lock-holder"}
 pytestmark = pytest.mark.usefixtures("slurm")
 
 

@@ -8,6 +8,7 @@ the threshold is higher, what was said of it is still true; `apply` sees to that
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,8 @@ from whalescan.core import Detection
 
 UNREVIEWED = "unreviewed"
 VERDICTS = ("yes", "no", "maybe", UNREVIEWED)
+PASSED_ON = "whalescan, passed on"
+"""The source of what was not said anew, see `pass_on`."""
 ORIGINS = ("review", "deleted", "added", "moved")
 _STANDING = frozenset({"yes", "maybe"})
 """Verdicts with which a call stays, also where the detector does not find it."""
@@ -151,6 +154,38 @@ def inherit(calls: Sequence[Detection], lost: Iterable[Judgement], separation_s:
             heirs[heir] = judgement
             passed_on.add(identity)
     return heirs
+
+
+def heirs(found: Iterable[Detection], judged: Mapping[str, Judgement], separation_s: float) -> dict[str, Judgement]:
+    """For the id of a call of a survey, the judgement of a lost one that now holds for it; see `inherit`.
+
+    Args:
+        found: the calls that the detector finds.
+        judged: the latest of each id.
+        separation_s: `DetectionRule.separation_s`.
+    """
+    calls: dict[str, list[Detection]] = defaultdict(list)
+    lost = dict(judged)
+    for call in found:
+        if lost.pop(call.detection_id, None) is None:
+            calls[call.recording].append(call)
+    gone: dict[str, list[Judgement]] = defaultdict(list)
+    for one in lost.values():
+        gone[one.recording].append(one)
+    return {heir: one for name in gone for heir, one in inherit(calls[name], gone[name], separation_s).items()}
+
+
+def pass_on(heir: Detection, lost: Judgement) -> tuple[Judgement, Judgement]:
+    """The rows to add before somebody judges a call that has come in the place of one that is not found any more.
+
+    The first says of the heir what was said last of the lost one, by the same reviewer; the second, that nobody says
+    anything of the lost one. Without them that would stand beside its heir again, as a second call.
+    """
+    own = Judgement.of(heir, lost.verdict, "review", PASSED_ON)
+    return (
+        replace(own, judged_utc=lost.judged_utc, reviewer=lost.reviewer),
+        replace(lost, verdict=UNREVIEWED, source=PASSED_ON),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from whalescan.calls.estimates import estimate
-from whalescan.calls.judgements import Judgement
+from whalescan.calls.judgements import PASSED_ON, Judgement
 from whalescan.calls.strata import found_at
 from whalescan.core import Detection, UsageError
 from whalescan.pages.spectrogram import Picture, picture
 from whalescan.review.cards import Card, Progress, Queue
-from whalescan.review.ledger import PASSED_ON, Ledger
+from whalescan.review.ledger import Ledger
 from whalescan.review.queues import CODES, Catalog, Choice, Order, Said
 from whalescan.sound.excerpts import Excerpt
 from whalescan.survey.opened import Opened

@@ -5,7 +5,7 @@ Rows are only ever added to the file. So what was taken back has to be told from
 copy of their row follows, since the latest row of a call is the one that tables show.
 
 A call may have come in the place of one that is not found any more, and with it what was said of that (`inherit`). Before
-somebody judges it, two rows whose source is `PASSED_ON` put that down.
+somebody judges it, two rows put that down (`judgements.pass_on`).
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from whalescan.calls.judgements import UNREVIEWED, Judgement, inherit, same_box
+from whalescan.calls.judgements import UNREVIEWED, Judgement, inherit, pass_on, same_box
 from whalescan.core import Detection
 from whalescan.tables.judgementfile import Row
 
 SOURCE = "whalescan review"
 TAKEN_BACK = "whalescan review, taken back"
-PASSED_ON = "whalescan review, passed on"
 _DRAWN = frozenset({"added", "moved"})
 
 
@@ -94,10 +93,7 @@ class Ledger:
         return (replace(said, source=SOURCE, judged_utc=now_utc, reviewer=reviewer),)
 
     def passing_on(self, call: Detection, calls: Sequence[Detection], separation_s: float) -> tuple[Judgement, ...]:
-        """The rows to add before somebody judges a call which has come in the place of one that is not found any more.
-
-        The first says of the call what was said last of the lost one, by the same reviewer; the second, that nobody says
-        anything of the lost one. Without them that would stand beside the call again, as a second one.
+        """The rows to add before somebody judges a call, as `judgements.pass_on`; none where it inherited nothing.
 
         Args:
             call: one of ``calls``.
@@ -113,9 +109,7 @@ class Ledger:
         passed_on = inherit(heirs, lost, separation_s).get(call.detection_id)
         if passed_on is None:  # it was taken back meanwhile
             return ()
-        words = replace(passed_on, source=PASSED_ON)
-        own = replace(Judgement.of(call, words.verdict, "review"), source=PASSED_ON)
-        return replace(own, judged_utc=words.judged_utc, reviewer=words.reviewer), replace(words, verdict=UNREVIEWED)
+        return pass_on(call, passed_on)
 
     def taking_back(self, reviewer: str, now_utc: str) -> tuple[Judgement, ...]:
         """The rows to add when somebody takes back the latest judgement that they made on this page and that still holds.

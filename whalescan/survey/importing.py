@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from whalescan.calls.detections import DetectionRule
-from whalescan.calls.judgements import UNREVIEWED, Judgement, same_box
+from whalescan.calls.judgements import UNREVIEWED, Judgement, heirs, pass_on, same_box
 from whalescan.calls.settling import Settled, in_turn, settle
 from whalescan.core import Detection, UsageError
 from whalescan.survey import provenance
@@ -107,18 +107,24 @@ def _take_back(output: Path, kept: Kept, tables: Sequence[Path], reviewer: str) 
     digests = [manifest.digest_of(table) for table in news]  # before they are read: what is saved meanwhile is news again
     read = [[read_table(path) for path in turn] for turn in manifest.in_turn(news)]
     judged = judgementfile.read(output)
-    compared, settled = _settled(read, _held(output, kept, known, judged, read)) if read else ([], Settled((), ()))
+    entries = _entries(output, kept, listed_files(output / FILES)) if read else []
+    calls = known_calls(output, entries, kept.rule) if judged else {}
+    lost = heirs(calls.values(), judged, kept.rule.separation_s)
+    passing = {identity: pass_on(calls[identity], lost[identity]) for identity in lost}
+    shown = judged | {identity: own for identity, (own, _) in passing.items()}  # as tables do
+    compared, settled = _settled(read, _held(output, kept, known, shown, read, calls)) if read else ([], Settled((), ()))
+    passed_on = [row for one in settled.new for row in passing.get(one.detection_id, ())]
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     refused, new = (
         [replace(judgement, judged_utc=now, reviewer=reviewer) for judgement in ones]
         for ones in (settled.refused, settled.new)
     )
-    judgementfile.append(output, [*refused, *new])
+    judgementfile.append(output, [*passed_on, *refused, *new])
     manifest.note_imported(output, digests)
     survey = detect(output)
     problems = (*(problem for one in compared for problem in one.problems), *settled.conflicts)
     notes = (*_known_already(tables, news), *(note for one in compared for note in one.notes))
-    return Imported(len(news), _counts(new, judged), problems, notes, survey)
+    return Imported(len(news), _counts(new, shown), problems, notes, survey)
 
 
 def _check_views(output: Path, kept: Kept) -> None:
@@ -174,14 +180,31 @@ def _counts(new: Iterable[Judgement], before: Mapping[str, Judgement]) -> Counts
 
 
 def _held(
-    output: Path, kept: Kept, known: Manifest, judged: Mapping[str, Judgement], read: Iterable[Iterable[ReviewedTable]]
+    output: Path,
+    kept: Kept,
+    known: Manifest,
+    judged: Mapping[str, Judgement],
+    read: Iterable[Iterable[ReviewedTable]],
+    found: dict[str, Detection],
 ) -> Held:
-    """What the folder holds, as far as some tables may have shown it."""
+    """What the folder holds, as far as some tables may have shown it.
+
+    Args:
+        output: the folder.
+        kept: how its run was made.
+        known: its tables, as they were written.
+        judged: the latest judgement of each id, and what calls inherited.
+        read: the tables that come back.
+        found: the calls by the present rule, where they are known already.
+    """
     files = listed_files(output / FILES)
     thresholds = known.thresholds or (kept.rule.threshold,)
     matter = thresholds_that_matter([table.scores for turn in read for table in turn], thresholds, judged)
     entries = _entries(output, kept, files)
-    calls = {t: known_calls(output, entries, replace(kept.rule, threshold=t)) for t in sorted(matter)}
+    calls = {
+        t: found if found and t == kept.rule.threshold else known_calls(output, entries, replace(kept.rule, threshold=t))
+        for t in sorted(matter)
+    }
     earlier = judgementfile.earlier(output)
     return Held(files, thresholds, calls, judged, kept.classes[0], known.recordings, kept.classes, earlier)
 
