@@ -19,6 +19,7 @@ from whalescan.cli import main
 from whalescan.core import Position
 from whalescan.survey.opened import open_run
 from whalescan.survey.run import detect
+from whalescan.survey.summary import summary
 from whalescan.tables import judgementfile
 
 
@@ -52,6 +53,13 @@ def test_a_run_ends_with_a_report_of_its_calls(out: Path) -> None:
     assert page.count("data:image/png;base64,") == min(len(calls), 36)
     assert "http://" not in page
     assert "https://" not in page
+
+
+def test_a_summary_says_where_the_report_is_and_how_to_judge(out: Path) -> None:
+    said = summary(detect(out), out)
+    assert f"report      {out / 'report.html'}\n" in said
+    assert said.endswith(f"whalescan review {out}")
+    assert "whalescan review" not in summary(detect(out, threshold=1.0), out)
 
 
 def test_the_report_follows_what_people_judged(out: Path) -> None:

@@ -30,7 +30,7 @@ def report(
     from whalescan.calls.estimates import estimate
     from whalescan.survey import provenance
     from whalescan.survey.judged import Wanted, judged_lines
-    from whalescan.survey.report import REPORT
+    from whalescan.survey.outputs import REPORT
     from whalescan.survey.run import detect
 
     wishes: list[Wanted] = []

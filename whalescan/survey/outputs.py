@@ -32,7 +32,7 @@ LIST_FILE = "deployment.listfile.txt"
 DETECTIONS, FILES, GAPS = "detections.csv", "files.csv", "gaps.csv"
 HOURLY, DAILY = "hourly.csv", "daily.csv"
 LOCAL_HOURLY, LOCAL_DAILY = "hourly.local.csv", "daily.local.csv"
-PROVENANCE = "run.json"
+PROVENANCE, REPORT = "run.json", "report.html"
 SCORE_PARTS = 50
 """Parts of 0 to 1 in which windows are counted by their scores."""
 

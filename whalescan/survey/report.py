@@ -14,10 +14,8 @@ from whalescan.pages.report import report_html
 from whalescan.sound.clocks import parse_zone
 from whalescan.survey import album, provenance
 from whalescan.survey.opened import Opened
-from whalescan.survey.outputs import Survey
+from whalescan.survey.outputs import REPORT, Survey
 from whalescan.tables.files import write_whole
-
-REPORT = "report.html"
 
 
 def write_report(output: Path, survey: Survey) -> None:

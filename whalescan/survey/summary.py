@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from whalescan.calls.presence import Bin, Result
 from whalescan.core import Recording, Status, from_ns
 from whalescan.sound import timeline
 from whalescan.sound.clocks import ClockOptions
-from whalescan.survey.outputs import DAILY, DEPLOYMENT_TABLE, DETECTIONS, FILES, GAPS, HOURLY, Survey
+from whalescan.survey.outputs import DAILY, DEPLOYMENT_TABLE, DETECTIONS, FILES, GAPS, HOURLY, REPORT, Survey
 from whalescan.survey.views import Views
 from whalescan.survey.words import and_more, count, hours, kind_of, no_clock, ravens_clock, row, wrapped
 
@@ -24,7 +25,9 @@ def summary(survey: Survey, output: Path) -> str:
         "reviewed": _judged(survey),
         "presence": _presence(survey.accounts.daily, survey.views),
         "Raven Pro": _for_raven(survey, output),
-        "reports": [f"{output / DAILY}, {HOURLY}, {GAPS}, {DETECTIONS}, {FILES}"],
+        "tables": [f"{output / DAILY}, {HOURLY}, {GAPS}, {DETECTIONS}, {FILES}"],
+        "report": [f"{output / REPORT}"],
+        "to judge": [f"whalescan review {shlex.quote(str(output))}"] if survey.detections else [],
     }
     return "\n" + "\n".join(filter(None, (row(label, lines) for label, lines in rows.items())))
 
