@@ -624,3 +624,11 @@ def test_words_and_marks_stand_out_on_light_and_dark_screens(page: Page) -> None
         assert contrast("on-blue", "blue") >= 4.5
         for mark in ("blue", "orange", "vermilion", "purple", "grey", "night"):
             assert contrast(mark, "paper") >= 3, mark
+
+
+def test_recordings_without_a_clock_are_not_put_into_the_dates() -> None:
+    facts = a_survey(4)
+    timeless = replace(facts.files[0].recording, start_utc=None) if facts.files[0].recording else None
+    page = report_html(replace(facts, files=(replace(facts.files[0], recording=timeless), *facts.files[1:]))).decode()
+    assert "1 of the recordings has no known start and may be of other dates." in page
+    assert "may be of other dates" not in report_html(facts).decode()

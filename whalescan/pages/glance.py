@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from whalescan.calls.presence import Result
 from whalescan.core import Position, Status
 from whalescan.pages.facts import ReportFacts
+from whalescan.pages.troubles import n_without_clock
 from whalescan.pages.words import count, day, hours, percent, threshold
 
 
@@ -66,9 +67,15 @@ def _n_channels(facts: ReportFacts) -> int:
 def _effort(facts: ReportFacts) -> str:
     whole_s, part_s = recorded_s(facts), analysed_s(facts)
     when = f"{'On' if len(facts.daily) == 1 else 'From'} {_span(facts)} (UTC), " if facts.daily else ""
+    n_timeless = n_without_clock(facts) if facts.daily else 0
+    timeless = (
+        f" {n_timeless:,} of the recordings {'has' if n_timeless == 1 else 'have'} no known start and may be of other dates."
+        if n_timeless
+        else ""
+    )
     return (
         f"{when}{count(len(facts.files), 'recording')} hold{'s' if len(facts.files) == 1 else ''} {hours(whole_s)} of "
-        f"sound, of which {hours(part_s)} ({percent(part_s, whole_s)}) were analysed."
+        f"sound, of which {hours(part_s)} ({percent(part_s, whole_s)}) were analysed.{timeless}"
     )
 
 
