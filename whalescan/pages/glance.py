@@ -68,7 +68,9 @@ def _effort(facts: ReportFacts) -> str:
     whole_s, part_s = recorded_s(facts), analysed_s(facts)
     when = f"{'On' if len(facts.daily) == 1 else 'From'} {_span(facts)} (UTC), " if facts.daily else ""
     n = n_without_clock(facts) if facts.daily else 0
-    timeless = f" {n:,} of the recordings {'has' if n == 1 else 'have'} no known start and may be of other dates." if n else ""
+    timeless = (
+        f" {n:,} of the recordings {'has' if n == 1 else 'have'} no known start and may be of other dates." if n else ""
+    )
     return (
         f"{when}{count(len(facts.files), 'recording')} hold{'s' if len(facts.files) == 1 else ''} {hours(whole_s)} of "
         f"sound, of which {hours(part_s)} ({percent(part_s, whole_s)}) were analysed.{timeless}"
