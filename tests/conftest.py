@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+import whalescan
 from whalescan.core import Recording
 from whalescan.learn.simulation import SeaOptions, write_recordings
 from whalescan.sound.recordings import Found, inspect
@@ -22,6 +24,20 @@ def sea(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = SeaOptions(minutes=2 / 3, calls_per_hour=400, snr_db=(8, 12), ships=False, humpbacks=False, seed=3)
     list(write_recordings(folder, 3, options))
     return folder
+
+
+@pytest.fixture(scope="session")
+def scanned(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of a run on the sea; not to be changed."""
+    folder = tmp_path_factory.mktemp("scanned")
+    whalescan.scan(sea, folder, hop=1.0, threshold=0.3)
+    return folder
+
+
+@pytest.fixture
+def out(scanned: Path, tmp_path: Path) -> Path:
+    """The same, to be changed."""
+    return shutil.copytree(scanned, tmp_path / "out")
 
 
 @pytest.fixture

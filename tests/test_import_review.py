@@ -33,19 +33,6 @@ Row = dict[str, str]
 BLANK = dict.fromkeys(("Begin File", "File Offset (s)", "Begin Path", "Detection ID", "Review", "Score", "Annotation"), "")
 
 
-@pytest.fixture(scope="module")
-def scanned(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("scanned")
-    whalescan.scan(sea, folder, hop=1.0, threshold=0.3)
-    return folder
-
-
-@pytest.fixture
-def out(scanned: Path, tmp_path: Path) -> Path:
-    shutil.copytree(scanned, tmp_path / "out")
-    return tmp_path / "out"
-
-
 def rows_of(path: Path) -> list[Row]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))

@@ -23,19 +23,6 @@ from whalescan.survey.summary import summary
 from whalescan.tables import judgementfile
 
 
-@pytest.fixture(scope="module")
-def scanned(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("scanned")
-    whalescan.scan(sea, folder, hop=1.0, threshold=0.3)
-    return folder
-
-
-@pytest.fixture
-def out(scanned: Path, tmp_path: Path) -> Path:
-    shutil.copytree(scanned, tmp_path / "out")
-    return tmp_path / "out"
-
-
 def judge_in_order(out: Path, n: int) -> int:
     """Judge the beginning of the sample: every fourth call is none. How many are one comes back."""
     calls = open_run(out).calls()

@@ -351,19 +351,6 @@ def test_nothing_is_clipped_and_what_is_missing_is_silent(n: int, seed: int, low
 # The server
 
 
-@pytest.fixture(scope="module")
-def scanned(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("scanned")
-    whalescan.scan(sea, folder, hop=1.0, threshold=0.3)
-    return folder
-
-
-@pytest.fixture
-def out(scanned: Path, tmp_path: Path) -> Path:
-    shutil.copytree(scanned, tmp_path / "out")
-    return tmp_path / "out"
-
-
 class Page:
     """What a page does, without the page."""
 

@@ -112,6 +112,19 @@ def opened(browser: Browser, url: str, reviewer: str = "Anna", width_px: int = 1
     context.close()
 
 
+@contextmanager
+def begun(browser: Browser, url: str) -> Iterator[Page]:
+    """Anna's page, which may complain: of a server that is gone, or of pictures that cannot be had."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(url)
+    page.fill("#reviewer", "Anna")
+    page.click("#options button[type=submit]")
+    page.wait_for_selector(READY)
+    yield page
+    context.close()
+
+
 def press(page: Page, key: str) -> None:
     """Press a key and wait until what it does is done."""
     page.keyboard.press(key)
@@ -400,13 +413,7 @@ def test_a_call_can_be_judged_while_another_view_of_it_is_on_its_way(browser: Br
 
 
 def test_what_could_not_be_saved_is_never_said_of_another_call(browser: Browser, out: Path) -> None:
-    with serving(out) as served:
-        context = browser.new_context()
-        page = context.new_page()
-        page.goto(served.url)
-        page.fill("#reviewer", "Anna")
-        page.click("#options button[type=submit]")
-        page.wait_for_selector(READY)
+    with serving(out) as served, begun(browser, served.url) as page:
         with held_back(page, "**/judge") as held:
             page.keyboard.press("y")
             arrived(page, held).abort()
@@ -418,18 +425,11 @@ def test_what_could_not_be_saved_is_never_said_of_another_call(browser: Browser,
         page.wait_for_selector(READY)
         assert page.locator("#alarm:visible").count() == 0, "trying again would judge a call that nobody spoke of"
         judge(page, "n")
-        context.close()
     assert rows(out) == ["no"]
 
 
 def test_a_server_that_is_gone_is_said_and_nothing_goes_on(browser: Browser, out: Path) -> None:
-    with serving(out) as served:
-        context = browser.new_context()
-        page = context.new_page()
-        page.goto(served.url)
-        page.fill("#reviewer", "Anna")
-        page.click("#options button[type=submit]")
-        page.wait_for_selector(READY)
+    with serving(out) as served, begun(browser, served.url) as page:
         page.wait_for_timeout(500)
         shown = number(page)
         served.finish()
@@ -440,7 +440,6 @@ def test_a_server_that_is_gone_is_said_and_nothing_goes_on(browser: Browser, out
         assert number(page) == shown
         assert "does not answer" in text(page, "#alarm")
         assert "Try again" in text(page, "#alarm button")
-        context.close()
     assert not (out / judgementfile.JUDGEMENTS).exists()
 
 
@@ -449,18 +448,11 @@ def test_a_recording_that_was_moved_leaves_a_note_and_the_call_can_be_judged(
 ) -> None:
     (scanned / "sea").rename(tmp_path / "sea")
     try:
-        with serving(out) as served:
-            context = browser.new_context()
-            page = context.new_page()
-            page.goto(served.url)
-            page.fill("#reviewer", "Anna")
-            page.click("#options button[type=submit]")
-            page.wait_for_selector(READY)
+        with serving(out) as served, begun(browser, served.url) as page:
             assert "can be judged all the same" in text(page, "#note")
             page.keyboard.press("m")
             page.wait_for_function("() => document.querySelector('#place').textContent.startsWith('2 of')")
             take_screenshot(page, tmp_path, "review-moved")
-            context.close()
     finally:
         (tmp_path / "sea").rename(scanned / "sea")
     assert len(judgementfile.read(out)) == 1
