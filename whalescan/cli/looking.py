@@ -73,9 +73,7 @@ def _what_was_said(counts: dict[str, int]) -> str:
 
 def _write_tables(out: Path) -> None:
     """Every table anew, and what the judgements say of the detector; where that cannot be now, nothing is lost by it."""
-    from whalescan.calls import strata
-    from whalescan.calls.estimates import estimate
-    from whalescan.survey.judged import judged_lines
+    from whalescan.survey.judged import what_people_said
     from whalescan.survey.run import detect
 
     try:
@@ -83,7 +81,5 @@ def _write_tables(out: Path) -> None:
     except UsageError as error:
         click.echo(f"{error}\nEvery judgement is safe; `whalescan detect {out}` brings the tables up to them.", err=True)
         return
-    own = strata.found_at(survey.detections, survey.views.rule.threshold)
-    hours = sum(file.outcome.analysed_s for file in survey.files) / 3600
-    for line in judged_lines(out, estimate(own, hours), {}):
+    for line in what_people_said(out, survey):
         click.echo(line)

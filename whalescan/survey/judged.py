@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
+import math
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from whalescan.calls.advice import Advice, NoAdvice, WantedFalseAlarms, WantedPrecision
-from whalescan.calls.estimates import Estimated, Estimates, StratumEstimate, n_to_judge
+from whalescan.calls.advice import Advice, NoAdvice, WantedFalseAlarms, WantedPrecision, advise
+from whalescan.calls.estimates import Estimated, Estimates, StratumEstimate, estimate, n_to_judge
+from whalescan.calls.strata import found_at
+from whalescan.core import UsageError
 from whalescan.pages.words import threshold as as_said
+from whalescan.survey.outputs import Survey
 from whalescan.survey.words import count, row, wrapped
 
 _SURE = 0.05
 """Half the width of an interval with which a survey can be content."""
 
 Wanted = WantedPrecision | WantedFalseAlarms
+
+
+def wishes(precision: float | None, false_per_hour: float | None) -> tuple[Wanted, ...]:
+    """What is wished for; None for no such wish.
+
+    Raises:
+        UsageError: for what cannot be had.
+    """
+    if precision is not None and not 0 < precision <= 1:
+        raise UsageError(f"--precision {precision:g} is no part of the calls; give one above 0 and at most 1")
+    if false_per_hour is not None and not 0 < false_per_hour < math.inf:
+        raise UsageError(f"--false-per-hour {false_per_hour:g} is no rate that a sample can show; give one above 0")
+    return (
+        *(() if precision is None else (WantedPrecision(precision),)),
+        *(() if false_per_hour is None else (WantedFalseAlarms(false_per_hour),)),
+    )
+
+
+def what_people_said(output: Path, survey: Survey, wanted: Sequence[Wanted] = ()) -> Iterator[str]:
+    """What the judgements of a survey say, as `judged_lines`.
+
+    Args:
+        output: folder of the run.
+        survey: with all that was judged.
+        wanted: for each, a threshold is advised.
+    """
+    calls, hours = found_at(survey.detections, survey.views.rule.threshold), survey.analysed_s / 3600
+    yield from judged_lines(output, estimate(calls, hours), {wish: advise(calls, hours, wish) for wish in wanted})
 
 
 def judged_lines(output: Path, estimates: Estimates, advice: Mapping[Wanted, Advice | NoAdvice]) -> Iterator[str]:

@@ -59,6 +59,11 @@ class Survey:
     views: Views
 
     @property
+    def analysed_s(self) -> float:
+        """Sound that was analysed, all recordings together."""
+        return sum(row.outcome.analysed_s for row in self.files)
+
+    @property
     def exit_code(self) -> int:
         """0 where every recording was analysed to its end, else 3."""
         return 0 if all(row.outcome.status is Status.DONE for row in self.files) else 3
@@ -73,8 +78,11 @@ def write_tables(output: Path, entries: Sequence[Scored | FileRow], views: Views
         views: what makes tables of scores.
     """
     scored = [entry for entry in entries if isinstance(entry, Scored)]
+    heard: dict[str, tuple[Listened, Outcome]] = {}
     window_counts = np.zeros(SCORE_PARTS, np.int64)
-    heard = {name: (listened, outcome) for name, listened, outcome in _listen(output, scored, views.rule, window_counts)}
+    for listened, outcome, counts in _listen(output, scored, views.rule):
+        heard[listened.recording.name] = listened, outcome
+        window_counts += counts
     files: list[FileRow] = []
     placed: list[Placed] = []
     sequence_offset_s = 0.0
@@ -99,19 +107,17 @@ def write_tables(output: Path, entries: Sequence[Scored | FileRow], views: Views
     return Survey(tuple(files), calls, accounts, local_hourly, window_counts, views)
 
 
-def _listen(
-    output: Path, scored: Sequence[Scored], rule: DetectionRule, window_counts: IntArray
-) -> Iterator[tuple[str, Listened, Outcome]]:
-    """Calls, with what people said of them, and losses of each recording; its windows are counted on the way."""
+def _listen(output: Path, scored: Sequence[Scored], rule: DetectionRule) -> Iterator[tuple[Listened, Outcome, IntArray]]:
+    """Calls, with what people said of them, and losses of each recording; and how many of its windows scored how high."""
     judged = judgementfile.by_recording(output)
     for called in call_all(output / "scores", scored, rule):
         name = called.recording.name
         calls = judgements.apply(called.calls, judged.get(name, {}), rule.separation_s)
         losses = lost_on_all([one.losses for one in called.scores])
-        for one in called.scores:
-            window_counts += np.histogram(one.windows.scores.max(axis=1), SCORE_PARTS, (0, 1))[0]  # NaN is in no part
+        highest = np.concatenate([one.windows.scores.max(axis=1) for one in called.scores])
+        counts = np.histogram(highest, SCORE_PARTS, (0, 1))[0]  # NaN is in no part
         rate_hz = called.scores[0].grid.rate_hz
-        yield name, Listened(called.recording, calls, losses, rate_hz), _outcome(called.scores, losses, calls)
+        yield Listened(called.recording, calls, losses, rate_hz), _outcome(called.scores, losses, calls), counts
 
 
 def _write_raven(output: Path, placed: Sequence[Placed], files: Sequence[FileRow], views: Views) -> None:

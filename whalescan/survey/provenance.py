@@ -124,7 +124,7 @@ def _results(survey: Survey) -> dict[str, Any]:
     return {
         "recordings": dict(sorted(Counter(row.outcome.status for row in survey.files).items())),
         "recorded_s": round(sum(row.recording.duration_s for row in survey.files if row.recording), 3),
-        "analysed_s": round(sum(row.outcome.analysed_s for row in survey.files), 3),
+        "analysed_s": round(survey.analysed_s, 3),
         "n_detections": len(survey.detections),
     }
 

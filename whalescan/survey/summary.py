@@ -34,14 +34,14 @@ def summary(survey: Survey, output: Path) -> str:
 
 def _sound(survey: Survey) -> Iterator[str]:
     recorded_s = sum(row.recording.duration_s for row in survey.files if row.recording)
-    analysed_s = sum(row.outcome.analysed_s for row in survey.files)
+    analysed_s = survey.analysed_s
     yield f"{count(len(survey.files), 'recording')}, {hours(recorded_s)}, {hours(analysed_s)} of them analysed"
 
 
 def _calls(survey: Survey) -> Iterator[str]:
     n = sum(call.review != "no" for call in survey.detections)
     with_calls = sum(row.outcome.n_detections > 0 for row in survey.files)
-    analysed_s = sum(row.outcome.analysed_s for row in survey.files)
+    analysed_s = survey.analysed_s
     yield (
         f"{count(n, 'call')} in {count(with_calls, 'recording')}"
         + (f", {n / (analysed_s / 3600):,.1f} an analysed hour" if analysed_s else "")
