@@ -96,8 +96,8 @@ class Scorer:
 def _boxes(contrast: Tensor, logits: FloatArray, options: FrontEndOptions) -> FloatArray:
     boxes = np.full((len(logits), 4), np.nan, np.float32)
     chosen = np.flatnonzero(logits >= _BOX_LOGIT)
-    for i, cells in zip(chosen, contrast[chosen].cpu().numpy(), strict=True):
-        boxes[i] = evidence.call_box(cells, options)
+    if chosen.size:
+        boxes[chosen] = evidence.call_boxes(contrast[chosen].cpu().numpy(), options)
     return boxes
 
 

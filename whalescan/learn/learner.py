@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from whalescan.core import FloatArray, IntArray
-from whalescan.detector.evidence import call_box
+from whalescan.detector.evidence import call_boxes
 from whalescan.detector.network import Detector, best_dtype
 from whalescan.learn import augmentation
 from whalescan.learn.descent import Descent, DescentOptions
@@ -28,7 +28,7 @@ class Lessons:
     Attributes:
         windows: float32 ``[n, window_samples]``.
         targets: float32 ``[n, n_classes]``, 0 to 1.
-        traces: float32 ``[n, 4]``, box around each window's strongest trace, as `evidence.call_box` gives it.
+        traces: float32 ``[n, 4]``, box around each window's strongest trace, as `evidence.call_boxes` gives them.
         sea: float32 ``[m, window_samples]``, windows without calls; may be empty.
         hard: positions of those among them that were taken for calls most; empty before anybody has looked.
     """
@@ -46,8 +46,9 @@ def traces(detector: Detector, windows: FloatArray, batch_size: int = 64) -> Flo
     with torch.inference_mode():
         for batch in torch.from_numpy(windows).split(batch_size):
             cells = detector.frontend.contrast(batch).cells.numpy()
-            boxes += [call_box(window, detector.frontend.options) for window in cells]
-    return np.where(np.isnan(boxes), np.array(_UNSEEN_BOX, np.float32), np.array(boxes, np.float32))
+            boxes.append(call_boxes(cells, detector.frontend.options))
+    found = np.concatenate(boxes)
+    return np.where(np.isnan(found), np.array(_UNSEEN_BOX, np.float32), found)
 
 
 class Learner:

@@ -128,7 +128,27 @@ def _read_segment(recording: Recording, channel: int, rate_hz: int, index: int) 
 
 
 def _decode(recording: Recording, channel: int, begin: int, end: int) -> Sound:
-    """Frames ``begin`` to ``end`` at the recording's own rate, block by block, so that damage costs its block only."""
+    """Frames ``begin`` to ``end`` at the recording's own rate; where something is wrong with them, as much as can be had."""
+    try:
+        with open_at(recording, begin) as file:
+            samples = _next(file, end - begin, channel)
+    except soundfile.LibsndfileError:
+        samples = np.zeros(0, np.float32)
+    if len(samples) < end - begin:
+        samples, lost, problems = _decode_blocks(recording, channel, begin, end)
+    else:
+        lost, problems = np.zeros(end - begin, np.bool_), []
+    broken = ~np.isfinite(samples)
+    if broken.any():
+        at_s = (begin + int(broken.argmax())) / recording.rate_hz
+        problems.append(f"at {at_s:.1f} s: samples that are no finite numbers")
+        samples[broken] = 0
+        lost |= broken
+    return Sound(samples, lost, dropouts(samples, recording.rate_hz) & ~lost, tuple(problems))
+
+
+def _decode_blocks(recording: Recording, channel: int, begin: int, end: int) -> tuple[FloatArray, BoolArray, list[str]]:
+    """The same block by block, so that damage costs its block only: samples, which of them are lost, and why."""
     samples, lost = np.zeros(end - begin, np.float32), np.zeros(end - begin, np.bool_)
     problems: list[str] = []
     file = None
@@ -137,7 +157,7 @@ def _decode(recording: Recording, channel: int, begin: int, end: int) -> Sound:
             own = slice(first - begin, last - begin)
             try:
                 file = file or open_at(recording, first)
-                block = file.read(last - first, dtype="float32", always_2d=True)[:, channel - 1]
+                block = _next(file, last - first, channel)
             except soundfile.LibsndfileError as error:
                 # the decoder has lost its way; a fresh one finds the frame after the damage
                 problems.append(f"at {first / recording.rate_hz:.0f} s: {error.error_string.strip().rstrip('.')}")
@@ -153,20 +173,23 @@ def _decode(recording: Recording, channel: int, begin: int, end: int) -> Sound:
     finally:
         if file is not None:
             file.close()
-    broken = ~np.isfinite(samples)
-    if broken.any():
-        at_s = (begin + int(broken.argmax())) / recording.rate_hz
-        problems.append(f"at {at_s:.1f} s: samples that are no finite numbers")
-        samples[broken] = 0
-    lost |= broken
-    return Sound(samples, lost, dropouts(samples, recording.rate_hz) & ~lost, tuple(problems))
+    return samples, lost, problems
+
+
+def _next(file: soundfile.SoundFile, n_frames: int, channel: int) -> FloatArray:
+    """The next frames of a channel, or as many as there are."""
+    samples: FloatArray = np.ascontiguousarray(file.read(n_frames, dtype="float32", always_2d=True)[:, channel - 1])
+    return samples
 
 
 def dropouts(samples: FloatArray, rate_hz: int) -> BoolArray:
     """Where samples are part of a run of exact zeros of `DROPOUT_S` or more."""
+    found = np.zeros(len(samples), np.bool_)
+    looked_at = samples[:: max(DROPOUT_S * rate_hz // 2, 1)] == 0  # of such a run, two neighbours of these at least
+    if not (looked_at[1:] & looked_at[:-1]).any():
+        return found
     zero = np.concatenate([[False], samples == 0, [False]])
     edges = np.flatnonzero(zero[1:] != zero[:-1])
-    found = np.zeros(len(samples), np.bool_)
     for begin, end in edges.reshape(-1, 2)[np.diff(edges.reshape(-1, 2)).ravel() >= DROPOUT_S * rate_hz]:
         found[begin:end] = True
     return found
