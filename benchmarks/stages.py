@@ -18,9 +18,10 @@ from benchmarks.table import Row
 from whalescan import load_model
 from whalescan.calls.detections import DetectionRule, Track, find
 from whalescan.core import Detection, FloatArray, Recording
+from whalescan.detector.device import best_dtype
 from whalescan.detector.glance import prepare_to_glance
 from whalescan.detector.modelfile import load_detector, load_glance
-from whalescan.detector.network import best_dtype, prepare_for_scanning
+from whalescan.detector.network import prepare_for_scanning
 from whalescan.learn.simulation import SeaOptions, simulate
 from whalescan.sound import reading, recordings
 from whalescan.tables import csvs

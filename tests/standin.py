@@ -23,7 +23,7 @@ import whalescan.survey.importing
 import whalescan.survey.summary
 from whalescan.core import FloatArray, WindowGrid, WindowScores
 from whalescan.engine import plan, worker
-from whalescan.sound.windows import cut
+from whalescan.sound.windows import cut, hearing
 from whalescan.survey.lock import alone
 
 CHUNK_S = 4
@@ -52,10 +52,9 @@ class StandIn:
             with self.diary.open("a") as diary:
                 diary.write(f"{hashlib.sha256(samples.tobytes()).hexdigest()}\n")
             time.sleep(self.pause_s)
-        dice = [
-            self._dice(window)
-            for window in cut(samples[first:], grid, n_windows, [jump - first for jump in jumps if jump > first])
-        ]
+        own = samples[first:]
+        heard = hearing(grid, 0, n_windows, len(own), [jump - first for jump in jumps if jump > first])
+        dice = [self._dice(window) for window in cut(own, grid, heard, np.arange(n_windows))]
         boxes = [(1000 * begin, 4000 - 1000 * end, 50 + 50 * low, 200 + 100 * high) for _, begin, end, low, high in dice]
         return WindowScores(
             np.array([[score] for score, *_ in dice], np.float32),

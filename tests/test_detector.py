@@ -16,10 +16,11 @@ from scipy.spatial import distance
 from whalescan import ModelError, UsageError, load_model
 from whalescan.core import FloatArray
 from whalescan.detector import complexity, evidence
+from whalescan.detector.device import choose_device
 from whalescan.detector.frontend import FrontEnd
 from whalescan.detector.modelfile import load_detector, write_model
 from whalescan.detector.network import Detector, prepare_for_scanning, start_from_imagenet
-from whalescan.detector.scoring import Scorer, choose_device
+from whalescan.detector.scoring import Scorer
 from whalescan.detector.spec import FEATURES, FORMAT, FrontEndOptions, ModelSpec, describe, find_model, parse_spec
 from whalescan.learn.simulation import upcall
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from tests.conftest import recording_of, write_sound
 from whalescan import WindowGrid, load_model
@@ -294,14 +294,14 @@ def test_a_batch_that_does_not_fit_is_halved(
     grid = load_model().spec.grid(0.5)
     n = 8 * 6
     whole = scorer.score(sound, grid, n).scores
-    glance_at = glancing.GlancingScorer._glance_at
+    judge = glancing.GlancingScorer._judge
 
-    def small(self: GlancingScorer, strips: FloatArray, begins: torch.Tensor) -> list[glancing.Glanced]:
+    def small(self: GlancingScorer, strips: Tensor, begins: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if len(strips) > 2:
             raise torch.cuda.OutOfMemoryError
-        return glance_at(self, strips, begins)
+        return judge(self, strips, begins)
 
-    monkeypatch.setattr(glancing.GlancingScorer, "_glance_at", small)
+    monkeypatch.setattr(glancing.GlancingScorer, "_judge", small)
     np.testing.assert_allclose(scorer.score(sound, grid, n).scores, whole, atol=0.01)
     assert "6 strips at a time" in scorer.note
 

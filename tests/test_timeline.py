@@ -183,10 +183,9 @@ def test_no_window_hears_both_sides_of_a_jump_and_every_sample_is_accounted_for(
 def test_a_window_beside_a_jump_holds_only_its_own_side() -> None:
     grid = WindowGrid(2000, 4000, 500)
     samples = np.concatenate([np.full(10_123, 1.0), np.full(9877, 2.0)]).astype(np.float32)
-    windows = cut(samples, grid, grid.n_windows(20_000), [10_123])
+    n = grid.n_windows(20_000)
+    windows = cut(samples, grid, hearing(grid, 0, n, 20_000, [10_123]), np.arange(n))
     assert {tuple(np.unique(window)) for window in windows} == {(1.0,), (2.0,)}
-    assert not np.shares_memory(windows, samples)
-    assert np.shares_memory(cut(samples, grid, 5), samples), "without a jump nothing is copied"
 
 
 def test_overlapping_pairs_are_named() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.test_timeline import START, recording
-from whalescan.core import Piece, Recording, WindowGrid
+from whalescan.core import FloatArray, Piece, Recording, WindowGrid
 from whalescan.engine import plan
 from whalescan.sound import timeline
 from whalescan.sound.windows import cut, hearing, unheard
@@ -37,6 +38,10 @@ def chains(draw: st.DrawFn) -> tuple[Recording, tuple[Recording, ...]]:
     return found[0], tuple(found[1:])
 
 
+def all_windows(sound: FloatArray, grid: WindowGrid, n: int, jumps: Sequence[int]) -> FloatArray:
+    return cut(sound, grid, hearing(grid, 0, n, len(sound), jumps), np.arange(n))
+
+
 @settings(max_examples=80, deadline=None)
 @given(chains(), GRIDS, st.integers(1, 5))
 def test_chunks_hear_what_the_whole_recording_hears(
@@ -46,11 +51,11 @@ def test_chunks_hear_what_the_whole_recording_hears(
     within = plan.reach(one, after, grid)
     sound = np.random.default_rng(1).standard_normal(within.n_samples).astype(np.float32)
     n = plan.n_windows(one, after, grid)
-    whole = cut(sound[: grid.begin_sample(n - 1) + 4000], grid, n, within.jumps)
+    whole = all_windows(sound[: grid.begin_sample(n - 1) + 4000], grid, n, within.jumps)
     for chunk in plan.chunks(one, 1, grid, batch, after):
         begin, end = chunk.needed_samples(grid)
         here = [jump - begin for jump in within.jumps if begin < jump < end]
-        own = cut(sound[begin:end], grid, chunk.n_windows, here)
+        own = all_windows(sound[begin:end], grid, chunk.n_windows, here)
         np.testing.assert_array_equal(own, whole[chunk.first_window : chunk.first_window + chunk.n_windows])
 
 
@@ -64,7 +69,7 @@ def test_each_window_holds_what_it_hears_and_nothing_else(
     n = plan.n_windows(one, after, grid)
     sound = np.arange(1, within.n_samples + 1, dtype=np.float32)
     heard = hearing(grid, 0, n, within.n_samples, within.jumps)
-    for window, (begin, end) in zip(cut(sound, grid, n, within.jumps), heard.tolist(), strict=True):
+    for window, (begin, end) in zip(cut(sound, grid, heard, np.arange(n)), heard.tolist(), strict=True):
         assert set(window) == set(sound[begin:end])
         assert not any(begin < jump < end for jump in within.jumps)
     covered = np.zeros(within.n_samples, bool)

@@ -69,7 +69,7 @@ def test_a_batch_that_memory_does_not_hold_is_scored_in_parts_and_said(monkeypat
     scorer, tried = Scorer(model, torch.device("cpu"), 32), []
     score = scorer._score
 
-    def small(windows: np.ndarray) -> object:
+    def small(windows: torch.Tensor) -> object:
         tried.append(len(windows))
         if len(windows) > 10:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")

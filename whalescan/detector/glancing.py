@@ -12,35 +12,67 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from whalescan.core import FloatArray, WindowGrid, WindowScores
+from whalescan.core import FloatArray, IntArray, WindowGrid, WindowScores
 from whalescan.core.stages import stage
 from whalescan.detector import complexity
 from whalescan.detector.batching import MARGIN_FRAMES, Batching, batching
+from whalescan.detector.device import arrive, best_dtype, choose_device, settle, settled, working
 from whalescan.detector.glance import Glance, prepare_to_glance
 from whalescan.detector.modelfile import load_glance
-from whalescan.detector.network import best_dtype
-from whalescan.detector.scoring import Scorer, choose_device, one_thread, settled
+from whalescan.detector.scoring import Scorer
 from whalescan.detector.spec import Model
-from whalescan.sound.windows import cut, hearing
-
-BoolArray = npt.NDArray[np.bool_]
+from whalescan.sound.windows import BoolArray, cut, hearing, is_whole
 
 
 @dataclass(frozen=True, slots=True)
-class Glanced:
-    """What a glance says of the windows of a strip.
+class _Sound:
+    """Sound under windows.
 
     Attributes:
-        logits: float32 ``[n_windows, n_classes]``.
-        complexity: float32 ``[n_windows, 4]``.
-        is_beside_silence: bool ``[n_windows]``: whether it should not be trusted.
+        samples: float32 ``[n]``.
+        first: which of these window 0 begins with; before it lies a margin.
+        heard: what windows hear of ``samples[first:]``, int64 ``[n_windows, 2]``.
+        together: how windows share strips.
     """
 
+    samples: FloatArray
+    first: int
+    grid: WindowGrid
+    heard: IntArray
+    together: Batching
+
+    def strip(self, windows: range) -> FloatArray:
+        """The sound of a strip with its margins; what these lack is mirrored."""
+        begin = self.first + self.grid.begin_sample(windows.start) - self.together.margin_samples
+        last = self.first + self.grid.begin_sample(windows.stop - 1)
+        end = last + self.grid.window_samples + self.together.margin_samples
+        there = self.samples[max(begin, 0) : end]
+        sound: FloatArray = np.pad(there, (max(-begin, 0), end - max(begin, 0) - len(there)), "reflect")
+        return sound
+
+    def mirrored(self, windows: IntArray) -> FloatArray:
+        """Windows of which something is not heard."""
+        return cut(self.samples[self.first :], self.grid, self.heard, windows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Glanced:
+    """What a glance says of the windows of strips of one length.
+
+    Attributes:
+        windows: int64 ``[n_strips, n_windows]``: their indices.
+        sound: float32 ``[n_strips, n_windows, window_samples]`` on the device, what lies under each; a view.
+        logits: float32 ``[n_strips, n_windows, n_classes]``.
+        complexity: float32 ``[n_strips, n_windows, 4]``.
+        is_beside_silence: bool ``[n_strips, n_windows]``: whether it should not be trusted.
+    """
+
+    windows: IntArray
+    sound: Tensor
     logits: FloatArray
     complexity: FloatArray
     is_beside_silence: BoolArray
@@ -58,7 +90,9 @@ class GlancingScorer:
         assert scorer.spec.glance is not None
         self.spec = scorer.spec
         self._scorer = scorer
+        self._device = scorer.device
         self._glance = prepare_to_glance(glance, scorer.device, best_dtype(scorer.device))
+        settle(scorer.device)
         self._gates = np.array(scorer.spec.glance.gates, np.float32)
         self._note = ""
 
@@ -75,65 +109,80 @@ class GlancingScorer:
         Windows share strips from the first one on, so it must be the first of a batch. Of what lies before it and behind the
         last, a margin is heard (`batching`); where there is none, the sound is mirrored.
         """
-        own, own_jumps = samples[first:], [jump - first for jump in jumps if jump > first]
-        windows = cut(own, grid, n_windows, own_jumps)
-        is_whole = np.ptp(hearing(grid, 0, n_windows, len(own), own_jumps), axis=1) == grid.window_samples
-        together = batching(self.spec, grid, self._scorer.batch_size, exact=False)
-        parts = []
-        with torch.inference_mode(), one_thread:
-            for batch in _batches(n_windows, together):
-                strips = np.stack([_sound_of(strip, samples, first, grid, together) for strip in batch])
-                begins = torch.arange(len(batch[0])) * grid.hop_samples + together.margin_samples
-                for strip, glanced in zip(batch, self._fit(strips, begins), strict=True):
-                    of_strip = slice(strip.start, strip.stop)
-                    parts.append(self._look(windows[of_strip], is_whole[of_strip], glanced))
-        return WindowScores.join(parts)
+        heard = hearing(grid, 0, n_windows, len(samples) - first, [jump - first for jump in jumps if jump > first])
+        sound = _Sound(samples, first, grid, heard, batching(self.spec, grid, self._scorer.batch_size, exact=False))
+        with working(self._device):
+            return WindowScores.join([self._score(batch, sound) for batch in _batches(n_windows, sound.together)])
 
-    def _fit(self, strips: FloatArray, begins: Tensor) -> list[Glanced]:
-        """Glance at a batch, in parts where the device's memory does not hold it whole."""
+    def _score(self, batch: Sequence[range], sound: _Sound) -> WindowScores:
+        """Scores of a batch of strips: the glance's, and where that will not do those of a look."""
+        glanced = []
+        for _, alike in groupby(batch, key=len):  # all strips are of one length but for the last of a recording
+            strips = list(alike)
+            there = arrive(np.stack([sound.strip(strip) for strip in strips]), self._device)
+            glanced += self._fit(there, np.array(strips), sound)
+        logits, measures, is_beside = (
+            np.concatenate([values.reshape(-1, *values.shape[2:]) for values in parts])
+            for parts in zip(*((one.logits, one.complexity, one.is_beside_silence) for one in glanced), strict=True)
+        )
+        whole = is_whole(sound.grid, sound.heard[batch[0].start : batch[-1].stop])
+        is_doubtful = (logits >= self._gates).any(axis=1) | is_beside | ~whole
+        scored = WindowScores(
+            scores=self._scorer.calibrated(torch.from_numpy(np.minimum(logits, self._gates))),
+            boxes=np.full((len(logits), 4), np.nan, np.float32),
+            complexity=measures,
+        )
+        if is_doubtful.any():
+            looked = self._scorer.look(_picked(glanced, is_doubtful, whole, sound))
+            scored.scores[is_doubtful] = looked.scores
+            scored.boxes[is_doubtful] = looked.boxes
+            scored.complexity[~whole] = looked.complexity[~whole[is_doubtful]]
+        return scored
+
+    def _fit(self, strips: Tensor, windows: IntArray, sound: _Sound) -> list[_Glanced]:
+        """Glance at strips of one length, in parts where the device's memory does not hold them all."""
+        begins = sound.together.margin_samples + sound.grid.hop_samples * np.arange(windows.shape[1])
         try:
-            return self._glance_at(strips, begins)
+            told = self._judge(strips, torch.from_numpy(begins).to(self._device))
+            under = strips[:, begins[0] :].unfold(1, sound.grid.window_samples, sound.grid.hop_samples)
+            return [_Glanced(windows, under[:, : len(begins)], *(values.cpu().numpy() for values in told))]
         except torch.cuda.OutOfMemoryError:
             if len(strips) == 1:
                 raise
             self._note = (
-                self._note
-                or f"out of memory on {self._scorer.device} with {len(strips)} strips at a time: went on with fewer"
+                self._note or f"out of memory on {self._device} with {len(strips)} strips at a time: went on with fewer"
             )
             torch.cuda.empty_cache()
         half = len(strips) // 2
-        return [*self._fit(strips[:half], begins), *self._fit(strips[half:], begins)]
+        return [*self._fit(strips[:half], windows[:half], sound), *self._fit(strips[half:], windows[half:], sound)]
 
-    def _glance_at(self, strips: FloatArray, begins: Tensor) -> list[Glanced]:
-        """What the glance says of windows that begin at samples ``begins`` of each strip."""
-        device, o, frontend = self._scorer.device, self.spec.front_end, self._glance.frontend
-        begins = begins.to(device)
+    def _judge(self, strips: Tensor, begins: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits and complexity of windows that begin at samples ``begins`` of each strip, and which are beside silence."""
+        o, frontend = self.spec.front_end, self._glance.frontend
         frames = begins // o.frame_hop_samples
-        with stage("spectrogram"), settled(device):
-            contrast = frontend.contrast_along(torch.from_numpy(strips).to(device))
+        with stage("spectrogram"), settled(self._device):
+            contrast = frontend.contrast_along(strips)
             pictures = frontend.picture(contrast)
-        with stage("complexity"), settled(device):
+        with stage("complexity"), settled(self._device):
             measures = complexity.complexity_along(contrast.cells, o.bin_hz, o.low_bin, frames, o.n_frames)
-        with stage("glance"), settled(device):
+        with stage("glance"), settled(self._device):
             logits = self._glance.judge(pictures, begins)
-        beside = _is_beside_silence(contrast.cells, frames, o.n_frames)
-        told = (values.cpu().numpy() for values in (logits, measures, beside))
-        return [Glanced(*of_strip) for of_strip in zip(*told, strict=True)]
+        return logits, measures, _is_beside_silence(contrast.cells, frames, o.n_frames)
 
-    def _look(self, windows: FloatArray, is_whole: BoolArray, glanced: Glanced) -> WindowScores:
-        """Scores of a strip's windows: the glance's, or where that will not do those of a look."""
-        is_doubtful = (glanced.logits >= self._gates).any(axis=1) | glanced.is_beside_silence | ~is_whole
-        scored = WindowScores(
-            scores=self._scorer.calibrated(torch.from_numpy(np.minimum(glanced.logits, self._gates))),
-            boxes=np.full((len(windows), 4), np.nan, np.float32),
-            complexity=glanced.complexity.copy(),
-        )
-        if is_doubtful.any():
-            looked = self._scorer.look(windows[is_doubtful])
-            scored.scores[is_doubtful] = looked.scores
-            scored.boxes[is_doubtful] = looked.boxes
-            scored.complexity[~is_whole] = looked.complexity[~is_whole[is_doubtful]]
-        return scored
+
+def _picked(glanced: Sequence[_Glanced], is_doubtful: BoolArray, whole: BoolArray, sound: _Sound) -> Tensor:
+    """The sound of doubtful windows, ``[n_doubtful, window_samples]`` on the device, where most of it is already."""
+    picked = []
+    begin = 0
+    for one in glanced:
+        own = slice(begin, begin + one.windows.size)
+        begin = own.stop
+        places = np.flatnonzero(is_doubtful[own])
+        windows = one.sound[np.unravel_index(places, one.windows.shape)]
+        if not (there := whole[own][places]).all():
+            windows[~there] = arrive(sound.mirrored(one.windows.ravel()[places[~there]]), windows.device)
+        picked.append(windows)
+    return torch.cat(picked)
 
 
 AnyScorer = Scorer | GlancingScorer
@@ -152,21 +201,11 @@ def load_scorer(model: Model, device: str, batch_size: int, exact: bool = False)
 
 
 def _batches(n_windows: int, together: Batching) -> list[list[range]]:
-    """The windows of each strip, strips of one length together: all are but the last of a recording."""
+    """The windows of each strip of each batch."""
     strips = [
         range(begin, min(begin + together.strip_windows, n_windows)) for begin in range(0, n_windows, together.strip_windows)
     ]
-    batches = [strips[i : i + together.n_strips] for i in range(0, len(strips), together.n_strips)]
-    return [list(alike) for batch in batches for _, alike in groupby(batch, key=len)]
-
-
-def _sound_of(strip: range, samples: FloatArray, first: int, grid: WindowGrid, together: Batching) -> FloatArray:
-    """The sound of a strip with its margins; what these lack is mirrored."""
-    begin = first + grid.begin_sample(strip.start) - together.margin_samples
-    end = first + grid.begin_sample(strip.stop - 1) + grid.window_samples + together.margin_samples
-    there = samples[max(begin, 0) : end]
-    sound: FloatArray = np.pad(there, (max(-begin, 0), end - max(begin, 0) - len(there)), "reflect")
-    return sound
+    return [strips[i : i + together.n_strips] for i in range(0, len(strips), together.n_strips)]
 
 
 def _is_beside_silence(cells: Tensor, frames: Tensor, n_frames: int) -> Tensor:

@@ -98,7 +98,7 @@ def _obstacles(paths: Sequence[str], task: Task, version: str) -> list[str]:
 def _of_device(name: str) -> list[str]:
     if name in ("auto", "cpu"):
         return []
-    from whalescan.detector.scoring import choose_device  # torch takes seconds to import
+    from whalescan.detector.device import choose_device  # torch takes seconds to import
 
     try:
         choose_device(name)

@@ -20,7 +20,7 @@ from whalescan.evaluation import intervals, measures
 from whalescan.evaluation.intervals import Draws, Interval
 from whalescan.evaluation.measures import Calibration, Flags, Numbers
 from whalescan.evaluation.wording import some_of
-from whalescan.sound.windows import cut
+from whalescan.sound.windows import cut, hearing
 
 TABLE, FOLDER = "train.csv", "train"
 HELD_OUT = "validation"
@@ -164,7 +164,8 @@ def _score(
     model: Model, column: int, root: Path, names: Sequence[str], channel: int
 ) -> tuple[list[str], Numbers, list[str]]:
     """Clips that can be read, their scores, and what is wrong with the others."""
-    from whalescan.detector.scoring import Scorer, choose_device  # torch takes seconds to import
+    from whalescan.detector.device import choose_device  # torch takes seconds to import
+    from whalescan.detector.scoring import Scorer  # torch takes seconds to import
 
     grid = model.spec.grid(ScoreOptions.hop_s)
     side_by_side = WindowGrid(grid.rate_hz, grid.window_samples, grid.window_samples)
@@ -207,4 +208,5 @@ def read_clip(path: Path, channel: int, rate_hz: int) -> FloatArray:
 
 def clip_windows(samples: FloatArray, grid: WindowGrid) -> FloatArray:
     """Windows ``[n_windows, window_samples]`` of a clip; what the last one lacks is filled with its mirrored sound."""
-    return cut(samples, grid, grid.n_windows(len(samples)))
+    n = grid.n_windows(len(samples))
+    return cut(samples, grid, hearing(grid, 0, n, len(samples)), np.arange(n))

@@ -22,10 +22,10 @@ from tqdm import tqdm
 from whalescan._version import __version__
 from whalescan.core import IntArray
 from whalescan.detector.batching import MARGIN_FRAMES
+from whalescan.detector.device import best_dtype, choose_device
 from whalescan.detector.glance import Glance, start_from_detector
 from whalescan.detector.modelfile import load_detector, write_model
-from whalescan.detector.network import best_dtype, prepare_for_scanning
-from whalescan.detector.scoring import choose_device
+from whalescan.detector.network import prepare_for_scanning
 from whalescan.detector.spec import GlanceOptions, Model
 from whalescan.learn.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
 from whalescan.learn.descent import Descent, DescentOptions

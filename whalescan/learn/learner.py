@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from whalescan.core import FloatArray, IntArray
+from whalescan.detector.device import best_dtype
 from whalescan.detector.evidence import call_boxes
-from whalescan.detector.network import Detector, best_dtype
+from whalescan.detector.network import Detector
 from whalescan.learn import augmentation
 from whalescan.learn.descent import Descent, DescentOptions
 from whalescan.learn.options import TrainOptions

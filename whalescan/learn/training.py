@@ -12,9 +12,9 @@ import torch
 from tqdm import tqdm
 
 from whalescan.core import FloatArray, UsageError
+from whalescan.detector.device import choose_device
 from whalescan.detector.modelfile import write_model
 from whalescan.detector.network import Detector
-from whalescan.detector.scoring import choose_device
 from whalescan.detector.spec import FrontEndOptions, ModelSpec, find_model
 from whalescan.learn import beginnings, records
 from whalescan.learn.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint

@@ -10,7 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, average_precision_score, log_loss, roc_auc_score
 
 from whalescan.core import FloatArray
-from whalescan.detector.network import Detector, best_dtype
+from whalescan.detector.device import best_dtype
+from whalescan.detector.network import Detector
 
 _FEWEST = 20
 """Examples with and without a call each, without which two numbers cannot be fitted."""

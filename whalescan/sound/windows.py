@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from whalescan.core import FloatArray, IntArray, WindowGrid
+
+BoolArray = npt.NDArray[np.bool_]
 
 
 def hearing(grid: WindowGrid, first: int, n_windows: int, n_samples: int, jumps: Sequence[int] = ()) -> IntArray:
@@ -36,27 +39,32 @@ def hearing(grid: WindowGrid, first: int, n_windows: int, n_samples: int, jumps:
     return heard
 
 
-def cut(samples: FloatArray, grid: WindowGrid, n_windows: int, jumps: Sequence[int] = ()) -> FloatArray:
-    """Windows ``[n_windows, window_samples]``, the first of which begins with the first sample; a view, where it can be.
+def is_whole(grid: WindowGrid, heard: IntArray) -> BoolArray:
+    """Which windows hear all that lies under them; ``heard`` as `hearing` gives it."""
+    whole: BoolArray = heard[:, 1] - heard[:, 0] == grid.window_samples
+    return whole
+
+
+def cut(samples: FloatArray, grid: WindowGrid, heard: IntArray, which: IntArray) -> FloatArray:
+    """Some of the windows, ``[len(which), window_samples]``.
 
     What a window covers but does not hear - behind the end of the sound, beyond a jump - is filled with what it does hear,
     mirrored: no step, no silence, no foreign sound.
+
+    Args:
+        samples: the sound; window 0 begins with its first sample.
+        grid: places windows in time.
+        heard: what windows hear, from window 0 on, as `hearing` gives it.
+        which: indices of those that are cut.
     """
-    heard = hearing(grid, 0, n_windows, len(samples), jumps)
-    begins = np.arange(n_windows) * grid.hop_samples
-    lacking = int(begins[-1]) + grid.window_samples - len(samples)
-    every = np.lib.stride_tricks.sliding_window_view(_longer(samples, lacking), grid.window_samples)
-    windows: FloatArray = every[:: grid.hop_samples][:n_windows]
-    for window in np.flatnonzero((heard[:, 0] > begins) | (heard[:, 1] < begins + grid.window_samples)):
-        begin, end = heard[window]
-        around = begin - begins[window], begins[window] + grid.window_samples - end
-        windows = windows if windows.flags.writeable else windows.copy()
-        windows[window] = np.pad(samples[begin:end], around, "reflect")
+    windows = np.empty((len(which), grid.window_samples), np.float32)
+    whole = is_whole(grid, heard[which])
+    if whole.any():
+        windows[whole] = np.lib.stride_tricks.sliding_window_view(samples, grid.window_samples)[heard[which[whole], 0]]
+    for i in np.flatnonzero(~whole):
+        (begin, end), under = heard[which[i]], grid.begin_sample(int(which[i]))
+        windows[i] = np.pad(samples[begin:end], (begin - under, under + grid.window_samples - end), "reflect")
     return windows
-
-
-def _longer(samples: FloatArray, lacking: int) -> FloatArray:
-    return np.pad(samples, (0, lacking)) if lacking > 0 else samples
 
 
 def unheard(grid: WindowGrid, n_windows: int, n_samples: int, jumps: Sequence[int]) -> list[tuple[int, int]]:

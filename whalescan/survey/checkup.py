@@ -134,7 +134,7 @@ def check(job: Job) -> Checkup:
 
 def _task(job: Job) -> Task:
     """What a run would score with. Any model will do: what it knows matters for calls, and none are looked for."""
-    from whalescan.detector.scoring import choose_device  # torch takes seconds to import
+    from whalescan.detector.device import choose_device  # torch takes seconds to import
 
     choose_device(job.work.device)
     model = find_model(job.scores.model)

@@ -117,6 +117,6 @@ def _check_kept(output: Path) -> None:
 def _check_device(name: str) -> None:
     if name in ("auto", "cpu"):
         return
-    from whalescan.detector.scoring import choose_device  # torch takes seconds to import
+    from whalescan.detector.device import choose_device  # torch takes seconds to import
 
     choose_device(name)
