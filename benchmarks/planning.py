@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from benchmarks.sparse import sparse_wav
 from benchmarks.table import Row
-from whalescan.config import ScoreOptions, WorkOptions
-from whalescan.detector.batching import batching
+from whalescan.config import ScoreOptions
+from whalescan.detector.batching import BATCH_SIZE, batching
 from whalescan.detector.spec import find_model
 from whalescan.engine import plan
 from whalescan.sound import gaps, recordings, timeline
@@ -57,7 +57,7 @@ def _measure() -> list[Row]:
         timed("find gaps and overlaps", lambda: gaps.find(ready))
         spec = find_model().spec
         grid = spec.grid(ScoreOptions().hop_s)
-        together = batching(spec, grid, WorkOptions().batch_size, exact=False)
+        together = batching(spec, grid, BATCH_SIZE, exact=False)
         step = plan.chunk_windows(grid, together.n_windows, N_RECORDINGS * LENGTH_S)
         n_chunks = timed("cut them into chunks", lambda: sum(1 for one in ready for _ in plan.chunks(one, 1, grid, step)))
     rows.append({"what": f"all ({n_chunks:,} chunks)", "s": round(sum(elapsed_s), 1), "peak MB": peak_mb()})

@@ -14,6 +14,7 @@ import whalescan
 from benchmarks import opensoundscape, plain
 from benchmarks.table import Row
 from whalescan.config import WorkOptions
+from whalescan.detector.batching import BATCH_SIZE
 from whalescan.engine import plan
 from whalescan.engine.dispatch import Dispatch
 from whalescan.engine.interruption import Interruption
@@ -66,7 +67,7 @@ def _run(path: Path, out: Path, hop_s: float, exact: bool = False) -> Callable[[
 def _chunks(path: Path, dask: bool) -> None:
     """Score every chunk with one worker, with and without Dask."""
     model = whalescan.load_model()
-    task = Task(model, model.spec.grid(COMPARED_HOP_S), "cpu", WorkOptions().batch_size)
+    task = Task(model, model.spec.grid(COMPARED_HOP_S), "cpu", BATCH_SIZE)
     step = plan.chunk_windows(task.grid, task.together.n_windows)
     chunks = plan.chunks(inspect(find([path])[0]), 1, task.grid, step)
     if not dask:

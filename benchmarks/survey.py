@@ -27,7 +27,7 @@ from benchmarks.planning import peak_mb
 from benchmarks.sparse import sparse_wav
 from benchmarks.table import Row
 from whalescan.config import ScoreOptions, WorkOptions
-from whalescan.detector.batching import batching
+from whalescan.detector.batching import BATCH_SIZE, batching
 from whalescan.detector.spec import find_model
 from whalescan.engine import plan
 from whalescan.engine.dispatch import Dispatch
@@ -196,7 +196,7 @@ def _chunks_each(n_recordings: int) -> int:
     """Chunks of one recording."""
     spec = find_model().spec
     grid = spec.grid(ScoreOptions().hop_s)
-    together = batching(spec, grid, WorkOptions().batch_size, exact=False)
+    together = batching(spec, grid, BATCH_SIZE, exact=False)
     step = plan.chunk_windows(grid, together.n_windows, n_recordings * _LENGTH_S)
     return -(-_LENGTH_S * grid.rate_hz // grid.hop_samples // step)
 

@@ -12,6 +12,7 @@ import soundfile
 from benchmarks.cluster import cluster
 from benchmarks.table import Row
 from whalescan.config import WorkOptions
+from whalescan.detector.batching import BATCH_SIZE
 from whalescan.detector.spec import find_model
 from whalescan.engine import plan
 from whalescan.engine.dispatch import Dispatch
@@ -51,7 +52,7 @@ def _seconds(path: Path, n_workers: int) -> tuple[float, float]:
     """What scoring takes when every worker has loaded the model: on the wall, and of the workers' processors."""
     model = find_model()
     grid = model.spec.grid(HOP_S)
-    task = Task(model, grid, "cpu", WorkOptions().batch_size)
+    task = Task(model, grid, "cpu", BATCH_SIZE)
     step = max(1, round(_CHUNK_S / HOP_S / task.together.n_windows)) * task.together.n_windows
     chunks = list(plan.chunks(inspect(find([path])[0]), 1, grid, step))
     with cluster(n_workers) as there, workforce(WorkOptions(scheduler=str(there.scheduler_file)), 0) as workers:

@@ -285,13 +285,6 @@ def test_auto_finds_a_device() -> None:
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_gives_the_same_scores_within_a_hundredth(random_model: Path, scorer: Scorer, noise: FloatArray) -> None:
-    grid = scorer.spec.grid(0.5)
-    on_gpu = Scorer(find_model(random_model), torch.device("cuda"), 4).score(noise, grid, 17)
-    np.testing.assert_allclose(on_gpu.scores, scorer.score(noise, grid, 17).scores, atol=0.01)
-
-
 def test_models_of_the_first_version_are_understood() -> None:
     old = dataclasses.asdict(ModelSpec()) | {"format": FORMAT, "calibration": [0.9, 0.1], "front_end": {"low_bin": 3}}
     spec = parse_spec(Path("old.safetensors"), json.dumps(old))

@@ -31,7 +31,7 @@ def scan(
     makara: str | os.PathLike[str] = "",
     position: str = "",
     device: str = "auto",
-    batch_size: int = WorkOptions.batch_size,
+    batch_size: int | None = None,
     workers: int = 0,
     scheduler: str = "",
     jobqueue: str = "",
@@ -59,7 +59,7 @@ def scan(
         makara: the same for Makara.
         position: ``42.3,-70.2``, degrees north and east of the recorder; the report then tells day from night.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        batch_size: windows scored at a time.
+        batch_size: windows scored at a time; None for as many as suit the device.
         workers: chunks scored beside each other; 0 for one a core.
         scheduler: address or scheduler file of a Dask cluster; empty for this machine.
         jobqueue: batch system that starts ``workers``: ``slurm``, ``pbs``, ``sge`` or ``lsf``.

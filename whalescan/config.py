@@ -73,7 +73,7 @@ class WorkOptions:
 
     Attributes:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        batch_size: windows scored at a time.
+        batch_size: windows scored at a time; None for as many as suit the device.
         workers: chunks scored beside each other on this machine, or workers that a batch system is asked for; 0 for as many
             as suit this machine.
         scheduler: address or scheduler file of a Dask cluster; empty for this machine.
@@ -89,7 +89,7 @@ class WorkOptions:
     """
 
     device: str = "auto"
-    batch_size: int = 32
+    batch_size: int | None = None
     workers: int = 0
     scheduler: str = ""
     jobqueue: str = ""
@@ -102,7 +102,7 @@ class WorkOptions:
     verbose: bool = False
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.workers < 0:
+        if (self.batch_size is not None and self.batch_size < 1) or self.workers < 0:
             raise UsageError("--batch-size must be at least 1 and --workers at least 0")
         if self.jobqueue and self.jobqueue not in QUEUES:
             raise UsageError(f"--jobqueue {self.jobqueue!r} is not known; choose one of {', '.join(QUEUES)}")

@@ -51,7 +51,7 @@ _table_options = together(
 )
 _work_options = together(
     device_option,
-    click.option("--batch-size", type=int, default=WorkOptions.batch_size, show_default=True, help="Windows at a time."),
+    click.option("--batch-size", type=int, help="Windows scored at a time. Default: what suits the device."),
     workers_option,
     click.option("--scheduler", default="", help="A Dask cluster: its address or scheduler file. Default: this machine."),
     click.option("--jobqueue", default="", help="A batch system that starts --workers: slurm, pbs, sge or lsf."),
@@ -86,7 +86,7 @@ def run(
     timezone: str,
     time_format: str,
     device: str,
-    batch_size: int,
+    batch_size: int | None,
     workers: int,
     scheduler: str,
     jobqueue: str,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from whalescan.core import WindowGrid
 from whalescan.detector.spec import ModelSpec
 
+BATCH_SIZE = 32
+"""Windows at a time that suit a processor."""
 STRIP_S = 40
 """Sound whose windows share a strip: longer ones waste less on margins, shorter ones take less memory."""
 MARGIN_FRAMES = 64

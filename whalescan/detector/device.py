@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from queue import LifoQueue
 
 import torch
 from torch import Tensor
@@ -49,7 +50,7 @@ def _cpu_has_bfloat16() -> bool:
 
 
 def be_repeatable(device: torch.device) -> None:
-    """Have a GPU compute the same bits each time, whatever trials or the memory left would choose; before its first product."""
+    """Have a GPU compute the same bits each time, whatever trials or free memory would choose; before its first product."""
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else products differ where several streams are at work
         torch.backends.cudnn.benchmark = False
@@ -105,24 +106,31 @@ class _OneThread:
 
 
 _one_thread = _OneThread()
-_turns = threading.BoundedSemaphore(AT_ONCE)
-_of_thread = threading.local()
 
 
-@contextmanager
-def working(device: torch.device) -> Iterator[None]:
-    """Score in this block: on one thread of the processor, or on a stream of a GPU that no other thread uses."""
-    with torch.inference_mode(), _one_thread:
-        if device.type != "cuda":
-            yield
-            return
-        with _turns, torch.cuda.stream(_stream(device)):
-            yield
+class Turns:
+    """Whose turn it is to score on a device: as many threads as like on a processor, `AT_ONCE` on a GPU.
 
+    Each has a stream of the GPU for itself. The last one that was used is the next: what it needs of memory is kept for it.
+    """
 
-def _stream(device: torch.device) -> torch.cuda.Stream:
-    """This thread's own: what it needs of memory is kept for it from chunk to chunk."""
-    streams: dict[torch.device, torch.cuda.Stream] = _of_thread.__dict__.setdefault("streams", {})
-    if device not in streams:
-        streams[device] = torch.cuda.Stream(device)
-    return streams[device]
+    def __init__(self, device: torch.device) -> None:
+        self._streams: LifoQueue[torch.cuda.Stream] | None = None
+        if device.type == "cuda":
+            self._streams = LifoQueue()
+            for _ in range(AT_ONCE):
+                self._streams.put(torch.cuda.Stream(device))
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Score in this block, as soon as it is this thread's turn."""
+        with torch.inference_mode(), _one_thread:
+            if self._streams is None:
+                yield
+                return
+            stream = self._streams.get()
+            try:
+                with torch.cuda.stream(stream):
+                    yield
+            finally:
+                self._streams.put(stream)

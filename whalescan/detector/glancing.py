@@ -20,7 +20,7 @@ from whalescan.core import FloatArray, IntArray, WindowGrid, WindowScores
 from whalescan.core.stages import stage
 from whalescan.detector import complexity
 from whalescan.detector.batching import MARGIN_FRAMES, Batching, batching
-from whalescan.detector.device import arrive, best_dtype, choose_device, settle, settled, working
+from whalescan.detector.device import arrive, best_dtype, choose_device, settle, settled
 from whalescan.detector.glance import Glance, prepare_to_glance
 from whalescan.detector.modelfile import load_glance
 from whalescan.detector.scoring import Scorer
@@ -111,7 +111,7 @@ class GlancingScorer:
         """
         heard = hearing(grid, 0, n_windows, len(samples) - first, [jump - first for jump in jumps if jump > first])
         sound = _Sound(samples, first, grid, heard, batching(self.spec, grid, self._scorer.batch_size, exact=False))
-        with working(self._device):
+        with self._scorer.turns.working():
             return WindowScores.join([self._score(batch, sound) for batch in _batches(n_windows, sound.together)])
 
     def _score(self, batch: Sequence[range], sound: _Sound) -> WindowScores:

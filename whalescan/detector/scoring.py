@@ -11,7 +11,7 @@ from torch import Tensor
 from whalescan.core import FloatArray, WindowGrid, WindowScores
 from whalescan.core.stages import stage
 from whalescan.detector import complexity, evidence
-from whalescan.detector.device import arrive, be_repeatable, best_dtype, settle, settled, working
+from whalescan.detector.device import Turns, arrive, be_repeatable, best_dtype, settle, settled
 from whalescan.detector.modelfile import load_detector
 from whalescan.detector.network import prepare_for_scanning
 from whalescan.detector.spec import FrontEndOptions, Model
@@ -26,6 +26,7 @@ class Scorer:
 
     Attributes:
         batch_size: windows that are scored at a time, where they fit.
+        turns: of threads that score with it, and of what looks before it.
         note: what was not as it was asked for; empty where nothing was.
     """
 
@@ -33,6 +34,7 @@ class Scorer:
         self.spec = model.spec
         self.device = device
         self.batch_size = batch_size
+        self.turns = Turns(device)
         self.note = ""
         self._most = batch_size
         be_repeatable(device)
@@ -55,14 +57,14 @@ class Scorer:
         own = samples[first:]
         heard = hearing(grid, 0, n_windows, len(own), [jump - first for jump in jumps if jump > first])
         scored = []
-        with working(self.device):
+        with self.turns.working():
             for begin in range(0, n_windows, self.batch_size):
                 which = np.arange(begin, min(begin + self.batch_size, n_windows))
                 scored.append(self.look(arrive(cut(own, grid, heard, which), self.device)))
         return WindowScores.join(scored)
 
     def look(self, windows: Tensor) -> WindowScores:
-        """Score windows ``[n_windows, window_samples]`` that are on the device, each on its own; while `working`."""
+        """Score windows ``[n_windows, window_samples]`` that are on the device, each on its own; in a turn."""
         return WindowScores.join([self._fit(batch) for batch in windows.split(self.batch_size)])
 
     def calibrated(self, logits: Tensor) -> FloatArray:

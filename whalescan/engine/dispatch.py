@@ -18,7 +18,6 @@ from distributed import Future, KilledWorker, Worker
 
 from whalescan.core import ModelError, RecordingError, UsageError
 from whalescan.engine.interruption import Interruption
-from whalescan.engine.machine import GPU
 from whalescan.engine.plan import Chunk
 from whalescan.engine.worker import (
     CalledOff,
@@ -32,7 +31,7 @@ from whalescan.engine.worker import (
     work,
     work_for_a_gpu,
 )
-from whalescan.engine.workforce import Workforce
+from whalescan.engine.workforce import GPU, Workforce
 from whalescan.sound import recordings
 
 DEATHS = 3

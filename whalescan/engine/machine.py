@@ -1,14 +1,12 @@
-"""The workers of this machine: threads of this process, or processes of their own, one for each GPU where there are any."""
+"""The workers of this machine: threads of this process, or processes of their own, some for each GPU where there are any."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
-import shutil
 import signal
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,12 +15,12 @@ from dask.system import CPU_COUNT
 from distributed import LocalCluster, Nanny, Scheduler, SpecCluster
 
 from whalescan.config import WorkOptions
+from whalescan.engine.gpus import Gpu, gpus_for, processes_each
 
-GPU = "GPU"
-"""The Dask resource that workers with a GPU have, as ``dask worker --resources GPU=1`` says it."""
 _THREADS = 4
 """Of a worker process: more of them wait for Python's one lock, fewer cost memory."""
-_ANSWER_S = 30.0
+_THREADS_OF_GPU = 3
+"""At least: two whose chunks are on the GPU, and one that reads."""
 
 
 @contextmanager
@@ -50,12 +48,11 @@ def threads_here(options: WorkOptions) -> Iterator[SpecCluster]:
 @contextmanager
 def processes_here(options: WorkOptions) -> Iterator[SpecCluster]:
     """Processes, which a broken recording or the system may kill without harm to the run."""
-    gpus = _gpus() if options.device in ("auto", "cuda") else []
     preload = [*dask.config.get("distributed.worker.preload"), "whalescan.engine.deaf"]
     with (
         dask.config.set({**_settings(options), "distributed.worker.preload": preload}),
         SpecCluster(
-            workers=_specs(options.workers or CPU_COUNT, gpus),
+            workers=_specs(options.workers or CPU_COUNT, gpus_for(options.device), options.device),
             scheduler={"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}},
             silence_logs=logging.CRITICAL,
         ) as cluster,
@@ -78,37 +75,23 @@ def _settings(options: WorkOptions) -> dict[str, Any]:
     }
 
 
-def _specs(n_threads: int, gpus: list[str]) -> dict[int, dict[str, Any]]:
-    """A few processes of a few threads each; with GPUs, one for each of them, whose other threads read ahead."""
-    n_workers = len(gpus) or -(-n_threads // _THREADS)
+def _specs(n_threads: int, gpus: Sequence[Gpu], device: str) -> dict[int, dict[str, Any]]:
+    """A few processes of a few threads each; with GPUs, a few for each of them, whose other threads read ahead."""
+    homes = [gpu for gpu in gpus for _ in range(processes_each(gpus, n_threads))]
+    n_workers = len(homes) or -(-n_threads // _THREADS)
     threads = [len(range(i, n_threads, n_workers)) for i in range(n_workers)]
+    sees_all = ":" in device  # a number among all of them
     return {
         i: {
             "cls": Nanny,
             "options": {
-                "nthreads": max(threads[i], 2 if gpus else 1),
+                "nthreads": max(threads[i], _THREADS_OF_GPU if gpus else 1),
                 "memory_limit": 0,
                 "host": "127.0.0.1",
                 "dashboard": False,
                 "silence_logs": logging.CRITICAL,
-                "env": {"CUDA_VISIBLE_DEVICES": gpus[i]} if gpus else {},
-                "resources": {GPU: 1} if gpus else {},
+                "env": {"CUDA_VISIBLE_DEVICES": homes[i].name} if gpus and not sees_all else {},
             },
         }
         for i in range(n_workers)
     }
-
-
-def _gpus() -> list[str]:
-    """The GPUs of this machine, as CUDA_VISIBLE_DEVICES names them; without torch, which a client does not load."""
-    if (given := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [name for name in given.split(",") if name.strip() not in ("", "-1")]
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    asked = [tool, "--query-gpu=uuid", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(asked, capture_output=True, text=True, timeout=_ANSWER_S, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return answer.stdout.split()

@@ -18,8 +18,10 @@ from distributed.comm import CommClosedError
 from whalescan.config import WorkOptions
 from whalescan.core import ClusterError, UsageError
 from whalescan.engine.jobs import Jobs, jobs
-from whalescan.engine.machine import GPU, processes_here, threads_here
+from whalescan.engine.machine import processes_here, threads_here
 
+GPU = "GPU"
+"""The Dask resource of workers of a cluster that have a GPU, as ``dask worker --resources GPU=2`` says it."""
 ANSWER_S = 30.0
 """How long a scheduler may take to answer."""
 _FEW_S = 3600

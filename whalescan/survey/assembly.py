@@ -43,10 +43,11 @@ class Assembly:
     Args:
         folder: where score files lie.
         task: what determines the bits of a score, beside the recording.
+        batch_size: as the user said it. Scores of a processor and a GPU are not told apart, nor is what suits each of them.
     """
 
-    def __init__(self, folder: Path, task: Task) -> None:
-        self._folder, self._task = folder, task
+    def __init__(self, folder: Path, task: Task, batch_size: int) -> None:
+        self._folder, self._task, self._batch_size = folder, task, batch_size
         self._parts: dict[tuple[str, int], _Part] = {}
 
     @property
@@ -180,7 +181,7 @@ class Assembly:
                 "scoring": _SCORING,
                 "model": self._model.sha256,
                 "hop_samples": self._grid.hop_samples,
-                "batch_size": self._task.batch_size,
+                "batch_size": self._batch_size,
                 "exact": self._task.exact or self._model.spec.glance is None,
                 "channel": channel,
                 "recording": recording.identity,

@@ -20,7 +20,7 @@ from whalescan.engine.worker import Task, score_chunk
 from whalescan.sound import gaps, recordings, soundness, timeline
 from whalescan.sound.clocks import ClockOptions
 from whalescan.survey.inspection import inspect_all
-from whalescan.survey.job import Job
+from whalescan.survey.job import Job, batch_size
 from whalescan.survey.words import no_clock
 from whalescan.tables.chains import Scored
 from whalescan.tables.csvs import FileRow
@@ -138,7 +138,7 @@ def _task(job: Job) -> Task:
 
     choose_device(job.work.device)
     model = find_model(job.scores.model)
-    return Task(model, model.spec.grid(job.scores.hop_s), job.work.device, job.work.batch_size, job.scores.exact)
+    return Task(model, model.spec.grid(job.scores.hop_s), job.work.device, batch_size(job.work), job.scores.exact)
 
 
 def check_csv(checkup: Checkup) -> bytes:

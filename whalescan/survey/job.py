@@ -9,7 +9,9 @@ from whalescan._version import __version__
 from whalescan.calls.detections import DetectionRule
 from whalescan.config import ScoreOptions, TableOptions, WorkOptions
 from whalescan.core import ModelError, UsageError, WindowGrid
+from whalescan.detector.batching import BATCH_SIZE
 from whalescan.detector.spec import UPCALL, Model, find_model
+from whalescan.engine.gpus import gpus_for, suited_batch_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """The model, its windows, and the rule that makes calls of its scores."""
+    """The model, its windows, and the rule that makes calls of its scores.
+
+    Attributes:
+        batch_size: windows scored at a time.
+    """
 
     model: Model
     grid: WindowGrid
     rule: DetectionRule
+    batch_size: int
 
     @property
     def detector(self) -> str:
@@ -56,4 +63,11 @@ def method(job: Job) -> Method:
         each = ", ".join(f"{name} {own:g}" for name, own in zip(model.spec.classes, model.spec.thresholds, strict=True))
         raise UsageError(f"{model.path}: has a threshold for each class ({each}); say one for all with --threshold")
     threshold = model.spec.thresholds[0] if job.tables.threshold is None else job.tables.threshold
-    return Method(model, model.spec.grid(job.scores.hop_s), DetectionRule(threshold=threshold))
+    return Method(model, model.spec.grid(job.scores.hop_s), DetectionRule(threshold=threshold), batch_size(job.work))
+
+
+def batch_size(work: WorkOptions) -> int:
+    """Windows scored at a time: what the user says, or what suits the device, where that is on this machine."""
+    if work.batch_size is not None:
+        return work.batch_size
+    return BATCH_SIZE if work.scheduler or work.jobqueue else suited_batch_size(gpus_for(work.device))

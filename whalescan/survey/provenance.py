@@ -73,7 +73,12 @@ def write(job: Job, how: Method, survey: Survey, started_utc: datetime, started_
         "presence": PresenceRule(tables.min_validated).sentence,
         "results": _results(survey),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
-        "machine": {"system": platform.platform(), "processor": platform.processor(), "cores": os.cpu_count()},
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.processor(),
+            "cores": os.cpu_count(),
+            "batch_size": how.batch_size,
+        },
         "started_utc": started_utc.isoformat(timespec="seconds"),
         "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "elapsed_s": round(elapsed_s, 1),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from whalescan.core import Recording, WindowGrid
 from whalescan.core.stages import stage
+from whalescan.detector.batching import BATCH_SIZE
 from whalescan.engine import plan
 from whalescan.engine.dispatch import Dispatch
 from whalescan.engine.interruption import Interruption
@@ -68,8 +69,8 @@ def score_all(entries: Sequence[Scored | FileRow], job: Job, how: Method, log: L
         UsageError, ModelError: where nothing can be scored; what an earlier run left is as it was.
         OutputError, ClusterError: in the midst of it; what was finished is kept.
     """
-    task = Task(how.model, how.grid, job.work.device, job.work.batch_size, job.scores.exact, job.work.profile)
-    assembly = Assembly(job.output / "scores", task)
+    task = Task(how.model, how.grid, job.work.device, how.batch_size, job.scores.exact, job.work.profile)
+    assembly = Assembly(job.output / "scores", task, job.work.batch_size or BATCH_SIZE)
     scored = [entry for entry in entries if isinstance(entry, Scored)]
     total_s = sum(entry.recording.duration_s * len(entry.channels) for entry in scored)
     with Interruption() as interruption, Progress(total_s, job.work.quiet) as progress:
@@ -109,6 +110,8 @@ def _score(
                 assembly.forget(rest.recording, rest.channel)
         step = plan.chunk_windows(task.grid, task.together.n_windows, left_s)
         dispatch = Dispatch(_chunks(rests, task.grid, step), task, workers, interruption, voice.warn)
+        if dispatch.census.has_gpus and job.work.batch_size is None:
+            voice.note(f"GPUs of a cluster are used better with --batch-size 512; it is {task.batch_size}")
         said: set[str] = set()
         for done in dispatch:
             if done.note and done.note not in said:
