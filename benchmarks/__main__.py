@@ -19,6 +19,7 @@ from benchmarks import (
     stages,
     survey,
     workers,
+    year,
 )
 from benchmarks.table import Row, markdown, write_json
 
@@ -39,12 +40,27 @@ def _print(rows: list[Row], json_path: Path | None) -> None:
 
 
 main.command("speed", help="Audio a second, against the plain way, and what Dask costs.")(speed.measure)
-main.command("stages", help="Every stage alone, on one core.")(stages.measure)
 main.command("memory", help="Peak memory of short and long recordings.")(memory.measure)
 main.command("planning", help="Time to plan a survey of 100,000 recordings.")(planning.measure)
 main.command("workers", help="Audio a second with 1 to 8 worker processes.")(workers.measure)
 main.command("clips", help="Held-out clips of FOLDER, as trained and as scanned.")(_folder(clips.measure))
 main.command("false-alarms", help="Detections an hour in FOLDER, where nothing is a call.")(_folder(false_alarms.measure))
+
+
+@main.command("stages")
+@click.option("--device", default="cpu", show_default=True, help="Where spectrograms and networks are computed.")
+def _stages(device: str) -> list[Row]:
+    """Every stage alone, on one core or a GPU."""
+    return stages.measure(device)
+
+
+@main.command("year")
+@click.option("--hours", default=1000, show_default=True, help="Of 2 kHz WAV.")
+@click.option("--flac-hours", default=100, show_default=True, help="Of 48 kHz FLAC; 0 for none.")
+@click.option("--device", default="auto", show_default=True, help="As for `whalescan run`.")
+def _year(hours: int, flac_hours: int, device: str) -> list[Row]:
+    """How long a hydrophone-year takes, and what it waits for; for machines with a GPU."""
+    return year.measure(hours, flac_hours, device)
 
 
 @main.command("survey")

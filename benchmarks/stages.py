@@ -1,4 +1,4 @@
-"""Every stage alone, on one thread: how many times faster than real time, and what of the hardware's limit it uses."""
+"""Every stage alone, on one thread or a GPU: how much faster than real time, and what of the hardware's limits it uses."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.table import Row
 from whalescan import load_model
 from whalescan.calls.detections import DetectionRule, Track, find
 from whalescan.core import Detection, FloatArray, Recording
-from whalescan.detector.device import best_dtype
+from whalescan.detector.batching import STRIP_S
+from whalescan.detector.device import be_repeatable, best_dtype, choose_device, settle
 from whalescan.detector.glance import prepare_to_glance
 from whalescan.detector.modelfile import load_detector, load_glance
 from whalescan.detector.network import prepare_for_scanning
+from whalescan.engine.gpus import gpus_for, suited_batch_size
 from whalescan.learn.simulation import SeaOptions, simulate
 from whalescan.sound import reading, recordings
 from whalescan.tables import csvs
@@ -30,17 +36,19 @@ MINUTES = 5
 HOP_S = 0.5
 REPEATS = 5
 _STRIP_SAMPLES = 256 + 40 * (139 * 16 - 1)
-_BATCH = 32
-_MATRIX = 1024
+_MATRIX, _MATRIX_OF_GPU = 1024, 8192
+_COPY_BYTES = 2**29
 _CPU = torch.device("cpu")
 
 
-def measure() -> list[Row]:
+def measure(device_name: str) -> list[Row]:
     """Rows of the table."""
     torch.set_num_threads(1)
+    device = choose_device(device_name)
+    be_repeatable(device)
     sound = simulate(2000, SeaOptions(minutes=MINUTES)).samples.astype(np.float32)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        return [*_reading(Path(folder), sound), *_networks(sound), *_after(sound)]
+        return [*_reading(Path(folder), sound), *_networks(sound, device), *_after(sound)]
 
 
 def _reading(folder: Path, sound: FloatArray) -> list[Row]:
@@ -63,35 +71,80 @@ def _read(path: Path) -> None:
     reading.read(recording, 1, 2000, 0, recording.n_samples(2000))
 
 
-def _networks(sound: FloatArray) -> list[Row]:
-    """Front ends and networks; operations are counted by torch, and compared with what a product of matrices reaches."""
-    model, dtype = load_model(), best_dtype(_CPU)
-    detector, glance = prepare_for_scanning(load_detector(model), _CPU, dtype), load_glance(model)
+def _networks(sound: FloatArray, device: torch.device) -> list[Row]:
+    """Front ends and networks: the operations that torch counts, and the bytes that they read and write, and what of the
+    measured rates of both that is.
+    """
+    model, dtype, is_gpu = load_model(), best_dtype(device), device.type == "cuda"
+    detector, glance = prepare_for_scanning(load_detector(model), device, dtype), load_glance(model)
     assert glance is not None
-    glance = prepare_to_glance(glance, _CPU, dtype)
-    windows = torch.from_numpy(sound[: 4000 * _BATCH].reshape(_BATCH, 4000))
-    strip, begins = torch.from_numpy(sound[None, :_STRIP_SAMPLES]), 2560 + 1000 * torch.arange(80)
+    glance = prepare_to_glance(glance, device, dtype)
+    n_windows = suited_batch_size(gpus_for(device.type))
+    n_strips = max(1, n_windows * 2 // STRIP_S)
+    windows = torch.from_numpy(np.resize(sound, (n_windows, 4000))).to(device)
+    strips = torch.from_numpy(np.resize(sound, (n_strips, _STRIP_SAMPLES))).to(device)
+    begins = (2560 + 1000 * torch.arange(80)).to(device)
     pictures = detector.frontend(windows)
-    along = glance.frontend.picture(glance.frontend.contrast_along(strip))
-    windows_s, strip_s = _BATCH * HOP_S, len(begins) * HOP_S
-    rate = _matrix_rate(dtype)
-    rows: list[Row] = [{"stage": f"product of matrices, {dtype}", "GFLOP/s": round(rate / 1e9)}]
-    ways: list[tuple[str, float, Callable[[], object]]] = [
-        ("spectrogram of windows", windows_s, lambda: detector.frontend(windows)),
-        ("spectrogram of strips", strip_s, lambda: glance.frontend.picture(glance.frontend.contrast_along(strip))),
-        ("network, every window", windows_s, lambda: detector.classify(pictures)),
-        ("glance", strip_s, lambda: glance.judge(along, begins)),
+    along = glance.frontend.picture(glance.frontend.contrast_along(strips))
+    windows_s, strips_s = n_windows * HOP_S, n_strips * len(begins) * HOP_S
+    rate, bandwidth = _matrix_rate(dtype, device), _bandwidth(device)
+    ways: dict[str, tuple[float, Callable[[], object]]] = {
+        "spectrogram of windows": (windows_s, lambda: detector.frontend(windows)),
+        "spectrogram of strips": (strips_s, lambda: glance.frontend.picture(glance.frontend.contrast_along(strips))),
+        "network, every window": (windows_s, lambda: detector.classify(pictures)),
+        "glance": (strips_s, lambda: glance.judge(along, begins)),
+    }
+    if is_gpu:
+        ways["glance, replayed from a CUDA graph"] = strips_s, _graph(lambda: glance.judge(along, begins))
+    rows: list[Row] = [
+        {"stage": f"product of matrices, {dtype}, {device}", "GFLOP/s": round(rate / 1e9)},
+        {"stage": f"copy in memory, read and written, {device}", "GB/s": round(bandwidth / 1e9, 1)},
     ]
-    for name, of_sound_s, way in ways:
-        seconds = _seconds(way)
+    for name, (of_sound_s, way) in ways.items():
+        seconds = _seconds(way, device)
         row: Row = {"stage": f"{name}, {HOP_S:g} s hop", "x real time": round(of_sound_s / seconds)}
-        if "spectrogram" not in name:
-            with FlopCounterMode(display=False) as counter:
+        if "graph" not in name:
+            with FlopCounterMode(display=False) as operations, Traffic() as traffic:
                 way()
-            row["GFLOP a second of sound"] = round(counter.get_total_flops() / of_sound_s / 1e9, 2)
-            row["of the matrix rate"] = f"{counter.get_total_flops() / seconds / rate:.0%}"
+            n_operations = operations.get_total_flops()
+            if n_operations:
+                row["GFLOP a second of sound"] = round(n_operations / of_sound_s / 1e9, 2)
+                row["of the matrix rate"] = f"{n_operations / seconds / rate:.0%}"
+            row["MB a second of sound"] = round(traffic.n_bytes / of_sound_s / 1e6, 1)
+            row["of the copy's rate"] = f"{traffic.n_bytes / seconds / bandwidth:.0%}"
         rows.append(row)
     return rows
+
+
+class Traffic(TorchDispatchMode):
+    """Counts the bytes that operations read and write, as if nothing stayed in a cache between two of them."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # of torch
+        self.n_bytes = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run an operation, and count. Views move nothing."""
+        done = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            for leaf in tree_leaves((args, kwargs, done)):
+                if isinstance(leaf, Tensor):
+                    self.n_bytes += leaf.nbytes
+        return done
+
+
+def _graph(way: Callable[[], object]) -> Callable[[], object]:
+    """The same work of a GPU, recorded once, without what Python does between its parts."""
+    aside = torch.cuda.Stream()
+    with torch.cuda.stream(aside):
+        way()  # what is made at the first time only must not be recorded
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        way()
+    return graph.replay
 
 
 def _after(sound: FloatArray) -> list[Row]:
@@ -115,17 +168,27 @@ def _after(sound: FloatArray) -> list[Row]:
     return [{"stage": name, "x real time": round(3600 / _seconds(way))} for name, way in ways.items()]
 
 
-def _matrix_rate(dtype: torch.dtype) -> float:
-    one, other = torch.randn(2, _MATRIX, _MATRIX).to(dtype)
-    return 2 * _MATRIX**3 / _seconds(lambda: one @ other)
+def _matrix_rate(dtype: torch.dtype, device: torch.device) -> float:
+    size = _MATRIX_OF_GPU if device.type == "cuda" else _MATRIX
+    one, other = torch.randn(2, size, size, device=device).to(dtype)
+    return 2 * size**3 / _seconds(lambda: one @ other, device)
 
 
-def _seconds(way: Callable[[], object]) -> float:
+def _bandwidth(device: torch.device) -> float:
+    """Bytes a second, read and written, of a copy that is larger than any cache."""
+    source = torch.randint(-(2**62), 2**62, (_COPY_BYTES // 8,), device=device)
+    target = torch.empty_like(source)
+    return 2 * _COPY_BYTES / _seconds(lambda: target.copy_(source), device)
+
+
+def _seconds(way: Callable[[], object], device: torch.device = _CPU) -> float:
     """Median of several runs after one that warms up."""
     way()
     taken = []
     for _ in range(REPEATS):
+        settle(device)
         begin = time.perf_counter()
         way()
+        settle(device)
         taken.append(time.perf_counter() - begin)
     return statistics.median(taken)
