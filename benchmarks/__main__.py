@@ -13,6 +13,7 @@ from benchmarks import (
     false_alarms,
     glance,
     hops,
+    host,
     memory,
     planning,
     speed,
@@ -41,6 +42,7 @@ def _print(rows: list[Row], json_path: Path | None) -> None:
 
 main.command("speed", help="Audio a second, against the plain way, and what Dask costs.")(speed.measure)
 main.command("memory", help="Peak memory of short and long recordings.")(memory.measure)
+main.command("host", help="What a GPU leaves to a core.")(host.measure)
 main.command("planning", help="Time to plan a survey of 100,000 recordings.")(planning.measure)
 main.command("workers", help="Audio a second with 1 to 8 worker processes.")(workers.measure)
 main.command("clips", help="Held-out clips of FOLDER, as trained and as scanned.")(_folder(clips.measure))
