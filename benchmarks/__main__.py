@@ -57,10 +57,10 @@ def _stages(device: str) -> list[Row]:
 
 
 @main.command("year")
-@click.option("--hours", default=1000, show_default=True, help="Of 2 kHz WAV.")
+@click.option("--hours", multiple=True, default=(1000,), help="Of 2 kHz WAV, 1000 by default; several show what grows.")
 @click.option("--flac-hours", default=100, show_default=True, help="Of 48 kHz FLAC; 0 for none.")
 @click.option("--device", default="auto", show_default=True, help="As for `whalescan run`.")
-def _year(hours: int, flac_hours: int, device: str) -> list[Row]:
+def _year(hours: tuple[int, ...], flac_hours: int, device: str) -> list[Row]:
     """How long a hydrophone-year takes, and what it waits for; for machines with a GPU."""
     return year.measure(hours, flac_hours, device)
 

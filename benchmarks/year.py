@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import statistics
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -30,13 +32,19 @@ _BUSY = 80
 """Percent from which on something is what the others wait for."""
 
 
-def measure(hours: int, flac_hours: int, device: str) -> list[Row]:
-    """Rows of the table. The recordings are one hour of simulated sea under many names, so that no disk is in the way."""
+def measure(hours: Sequence[int], flac_hours: int, device: str) -> list[Row]:
+    """Rows of the table. The recordings are one hour of simulated sea under many names, so that no disk is in the way.
+
+    Args:
+        hours: lengths of surveys of 2 kHz WAV; several show how time and memory grow.
+        flac_hours: of one of 48 kHz FLAC; 0 for none.
+        device: as for ``whalescan run``.
+    """
     with tempfile.TemporaryDirectory() as folder:
         sea = simulate(2000, SeaOptions(minutes=60)).samples
         low, high = Path(folder, "low.wav"), Path(folder, "high.flac")
         soundfile.write(low, sea, 2000)
-        rows = [_survey("2 kHz WAV", low, hours, device)]
+        rows = [_survey("2 kHz WAV", low, n, device) for n in hours]
         if flac_hours:
             soundfile.write(high, soxr.resample(sea, 2000, 48_000), 48_000)
             rows += [_survey("48 kHz FLAC", high, flac_hours, device), _decoding(high, flac_hours)]
@@ -51,9 +59,9 @@ def _survey(what: str, hour: Path, hours: int, device: str) -> Row:
         began = _BEGIN + timedelta(hours=i)
         os.link(hour, recordings / f"sea_{began:%Y%m%dT%H%M%S}Z{hour.suffix}")
     command = [sys.executable, "-m", "whalescan", "run", str(recordings), "-o", str(recordings / "out"), "--quiet"]
-    with _Watch() as watch:
-        begin = time.perf_counter()
-        subprocess.run([*command, "--hop", f"{HOP_S}", "--device", device], check=True)
+    begin = time.perf_counter()
+    with subprocess.Popen([*command, "--hop", f"{HOP_S}", "--device", device]) as run, _Watch(run.pid) as watch:
+        assert run.wait() == 0
         seconds = time.perf_counter() - begin
     shutil.rmtree(recordings)
     busy = {"GPU": watch.median("gpu"), "processor": watch.median("processor")}
@@ -64,6 +72,7 @@ def _survey(what: str, hour: Path, hours: int, device: str) -> Row:
         "x real time": round(hours * 3600 / seconds),
         "a year, minutes": round(YEAR_H / hours * seconds / 60, 1),
         **{f"{name} busy, %": "" if value is None else round(value) for name, value in busy.items()},
+        "memory, MB": watch.most("memory_mb"),
         "GPU memory, MB": watch.most("gpu_mb"),
         "waits for": bound if (busy[bound] or 0) >= _BUSY else "",
     }
@@ -88,8 +97,9 @@ def _decode(path: Path) -> int:
 
 @dataclass
 class _Watch:
-    """Looks, once a second, how busy this machine is, until the block ends."""
+    """Looks, once a second, how busy this machine is, and how much memory a process has with all that it started."""
 
+    pid: int
     seen: dict[str, list[float]] = field(default_factory=dict)
     _is_over: threading.Event = field(default_factory=threading.Event)
 
@@ -107,15 +117,25 @@ class _Watch:
         """Of what was seen; None where nothing was."""
         return statistics.median(self.seen[name]) if name in self.seen else None
 
-    def most(self, name: str) -> float | str:
+    def most(self, name: str) -> int | str:
         """Likewise; nothing where nothing was."""
-        return max(self.seen[name], default="") if name in self.seen else ""
+        return round(max(self.seen[name])) if name in self.seen else ""
 
     def _look(self) -> None:
         while not self._is_over.wait(1):
-            self.seen.setdefault("processor", []).append(psutil.cpu_percent())
-            for name, value in _of_gpu().items():
+            for name, value in {"processor": psutil.cpu_percent(), "memory_mb": _memory_mb(self.pid), **_of_gpu()}.items():
                 self.seen.setdefault(name, []).append(value)
+
+
+def _memory_mb(pid: int) -> float:
+    """Of a process and all that it started; 0 when it has ended."""
+    total = 0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        run = psutil.Process(pid)
+        for one in [run, *run.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total += one.memory_info().rss
+    return total / 1e6
 
 
 def _of_gpu() -> dict[str, float]:
