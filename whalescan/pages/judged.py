@@ -102,7 +102,7 @@ def _advised(wanted: str, advice: Advice | NoAdvice) -> str:
     others = ""
     if advice.interval is not None and advice.interval.low != advice.interval.high:
         high = "none at all" if advice.interval.high is None else threshold(advice.interval.high)
-        others = f" (with other samples {threshold(advice.interval.low)} to {high})"
+        others = f" (as far as judgements tell, {threshold(advice.interval.low)} to {high})"
     lower = " A lower one may do, too, but too few calls below it are judged." if advice.may_be_lower else ""
     return (
         f"{wanted}: threshold {threshold(advice.threshold)}{others}, which keeps {count(advice.n_calls, 'call')} with a "

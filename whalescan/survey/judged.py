@@ -146,13 +146,11 @@ def _threshold(wanted: Wanted, found: Advice | NoAdvice) -> Iterator[str]:
             yield f"The nearest is {as_said(found.best.threshold)}, which {_keeps(found.best)}."
         return
     yield f"for {wish}: {as_said(found.threshold)} {_keeps(found)}."
-    interval = found.interval
-    if interval is None:
-        yield "Too few are judged to say how far it would move with another sample."
-    elif interval.high is None:
-        yield f"With another sample it might lie from {as_said(interval.low)} up, or nowhere."
-    elif interval.low < interval.high:
-        yield f"With another sample it might lie between {as_said(interval.low)} and {as_said(interval.high)}."
+    if (interval := found.interval) is not None and interval.low != interval.high:
+        where = f"from {as_said(interval.low)} up, or nowhere"
+        if interval.high is not None:
+            where = f"between {as_said(interval.low)} and {as_said(interval.high)}"
+        yield f"As far as so many judgements tell, it lies {where}."
     if found.may_be_lower:
         yield "A lower one may do, too, but below too few are judged."
 
