@@ -186,9 +186,12 @@ def test_sound_is_scored_where_the_gpus_are_and_read_anywhere(sounds: Path, whol
         found.wait_for(2)
         scan(sounds, tmp_path / "out", found.file)
         scored, read = ({path.name.split("-")[1] for path in tmp_path.glob(f"{what}-*")} for what in ("scored", "read"))
+        whalescan.scan(sounds, tmp_path / "unsaid", hop=2.0, exact=True, scheduler=str(found.file))
     assert scored == {str(gpu.pid)}
     assert read - scored
     assert outputs(tmp_path / "out") == whole
+    assert "--batch-size 512; it is 32" in (tmp_path / "unsaid" / "run.log").read_text()
+    assert "--batch-size" not in (tmp_path / "out" / "run.log").read_text(), "who says it need not be told"
 
 
 def test_the_performance_report_is_written(sounds: Path, cluster: Machines, tmp_path: Path) -> None:
