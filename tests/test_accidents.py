@@ -402,7 +402,7 @@ def test_a_full_disk_that_gets_room_bit_by_bit(
         assert client.ends() == 1
         assert re.search(r"No space left on device\); make room .* give the same command again", client.said.read_text())
         n_full += 1
-        os.truncate(ballast, ballast.stat().st_size - 3 * 4096)
+        os.truncate(ballast, ballast.stat().st_size - 7 * 4096)
     assert n_full > 3
     assert ballast.stat().st_size > 2**24
     assert outputs(small_disk / "out") == undisturbed.outputs
