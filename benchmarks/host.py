@@ -48,20 +48,24 @@ def _row(what: str, path: Path) -> Row:
     scorer = load_scorer(model, "cpu", BATCH_SIZE)
     assert isinstance(scorer, GlancingScorer)
     with mock.patch.object(worker, "_scorer", return_value=scorer):
-        glances, looks = _Kept(GlancingScorer._judge), _Kept(Scorer._judge)
-        with mock.patch.object(GlancingScorer, "_judge", glances.keep), mock.patch.object(Scorer, "_judge", looks.keep):
+        glances: list[Answer] = []
+        looks: list[Answer] = []
+        with (
+            mock.patch.object(GlancingScorer, "_judge", _keeping(GlancingScorer._judge, glances)),
+            mock.patch.object(Scorer, "_judge", _keeping(Scorer._judge, looks)),
+        ):
             _score(chunks, task)
 
         def again() -> None:
             with (
-                mock.patch.object(GlancingScorer, "_judge", side_effect=glances.answers),
-                mock.patch.object(Scorer, "_judge", side_effect=looks.answers),
+                mock.patch.object(GlancingScorer, "_judge", side_effect=glances),
+                mock.patch.object(Scorer, "_judge", side_effect=looks),
             ):
                 _score(chunks, task)
 
         seconds = _least(again)
         reading_s = _least(lambda: [worker.hear(chunk, task) for chunk in chunks])
-    n_looked = sum(len(logits) for _, logits, _ in looks.answers)
+    n_looked = sum(len(logits) for _, logits, _ in looks)
     return {
         "what": f"{what}, {HOP_S:g} s hop",
         "x real time, a core": round(MINUTES * 60 / seconds),
@@ -75,22 +79,14 @@ def _score(chunks: Sequence[Chunk], task: Task) -> None:
         worker.score_chunk(chunk, task)
 
 
-class _Kept:
-    """What a network answers, in the order of the questions."""
+def _keeping(judge: Callable[..., Answer], answers: list[Answer]) -> Callable[..., Answer]:
+    """A method that answers as a network does, and keeps its answers in the order of the questions."""
 
-    def __init__(self, judge: Callable[..., Answer]) -> None:
-        self._judge = judge
-        self.answers: list[Answer] = []
+    def judged(scorer: object, *question: Tensor) -> Answer:
+        answers.append(judge(scorer, *question))
+        return answers[-1]
 
-    @property
-    def keep(self) -> Callable[..., Answer]:
-        """A method that answers as the network does."""
-
-        def judge(scorer: object, *question: Tensor) -> Answer:
-            self.answers.append(self._judge(scorer, *question))
-            return self.answers[-1]
-
-        return judge
+    return judged
 
 
 def _least(way: Callable[[], object]) -> float:

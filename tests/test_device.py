@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -173,12 +175,12 @@ def test_a_gpu_has_so_many_chunks_at_a_time_each_on_a_stream_of_its_own(monkeypa
 
     def score(_: int) -> bool:
         with turns.working():
-            torch.ones(200, 200) @ torch.ones(200, 200)
+            time.sleep(0.005)
             return torch.is_inference_mode_enabled()
 
     with ThreadPoolExecutor(8) as threads:
-        assert all(threads.map(score, range(200)))
-    assert 1 <= most <= device_module.AT_ONCE
+        assert all(threads.map(score, range(40)))
+    assert most == device_module.AT_ONCE
     with pytest.raises(ValueError, match="broken"), turns.working():
         raise ValueError("broken")
     for _ in range(device_module.AT_ONCE + 1):  # nothing that failed keeps its stream
@@ -186,13 +188,16 @@ def test_a_gpu_has_so_many_chunks_at_a_time_each_on_a_stream_of_its_own(monkeypa
 
 
 def test_a_gpu_that_repeats_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "to be put back")
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
     device_module.be_repeatable(CPU)
     assert torch.backends.cudnn.benchmark
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
     device_module.be_repeatable(GPU)
     assert (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic) == (False, True)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 @pytest.mark.parametrize("device", DEVICES)

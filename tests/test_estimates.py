@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,11 +16,9 @@ from scipy import stats
 from whalescan.calls.advice import Advice, NoAdvice, WantedFalseAlarms, WantedPrecision, Why, advise
 from whalescan.calls.estimates import Estimates, estimate, n_to_judge
 from whalescan.calls.strata import sample_order
-from whalescan.core import Detection
+from whalescan.core import BoolArray, Detection
 from whalescan.pages.words import threshold
 from whalescan.survey.judged import judged_lines
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 def call(identity: str, score: float | None, review: str = "unreviewed") -> Detection:

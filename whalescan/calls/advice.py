@@ -19,7 +19,7 @@ from scipy.optimize import isotonic_regression
 
 from whalescan.calls import strata
 from whalescan.calls.estimates import Estimated, Tally, false_alarms, interval_of
-from whalescan.core import Detection, IntArray
+from whalescan.core import BoolArray, Detection, IntArray
 
 _STEPS = np.arange(1, 1000) / 1000
 """Thresholds that are tried, beside the lowest score. The edges of strata are among them."""
@@ -159,7 +159,7 @@ def advise(
     return advice if is_met else NoAdvice(Why.NOT_REACHED, advice)
 
 
-def _first(is_so: npt.NDArray[np.bool_]) -> int | None:
+def _first(is_so: BoolArray) -> int | None:
     return int(is_so.argmax()) if is_so.any() else None
 
 

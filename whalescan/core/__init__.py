@@ -12,11 +12,12 @@ from whalescan.core.errors import (
     WhalescanError,
 )
 from whalescan.core.place import Position
-from whalescan.core.sound import FloatArray, IntArray, PcmLayout, Recording, WindowScores
+from whalescan.core.sound import BoolArray, FloatArray, IntArray, PcmLayout, Recording, WindowScores
 from whalescan.core.time import Gap, GapKind, Loss, Piece, WindowGrid, from_ns, to_ns
 
 __all__ = [
     "Annotation",
+    "BoolArray",
     "ClusterError",
     "Detection",
     "DiskError",

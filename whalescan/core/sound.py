@@ -15,6 +15,7 @@ from whalescan.core.time import Piece, to_ns
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
 
 _NS = 10**9
 _ROUNDING = 1e-4

@@ -9,13 +9,10 @@ from __future__ import annotations
 from functools import reduce
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
-from whalescan.core import FloatArray
+from whalescan.core import BoolArray, FloatArray
 from whalescan.detector.spec import FrontEndOptions
-
-BoolArray = npt.NDArray[np.bool_]
 
 BAND_HZ = (40.0, 450.0)
 SMOOTHED_CELLS = (3, 7)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from whalescan.core import FloatArray, IntArray, WindowGrid, WindowScores
+from whalescan.core import BoolArray, FloatArray, IntArray, WindowGrid, WindowScores
 from whalescan.core.stages import stage
 from whalescan.detector import complexity
 from whalescan.detector.batching import MARGIN_FRAMES, Batching, batching
@@ -25,7 +25,7 @@ from whalescan.detector.glance import Glance, prepare_to_glance
 from whalescan.detector.modelfile import load_glance
 from whalescan.detector.scoring import Scorer
 from whalescan.detector.spec import Model
-from whalescan.sound.windows import BoolArray, cut, hearing, is_whole
+from whalescan.sound.windows import cut, hearing, is_whole
 
 
 @dataclass(frozen=True, slots=True)

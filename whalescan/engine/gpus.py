@@ -16,7 +16,7 @@ _ASKED = "--query-gpu=index,uuid,memory.total,compute_mode"
 _SHARED = "Default"
 """The compute mode in which several processes may use a GPU."""
 _MOST_WINDOWS = 512
-"""Half a chunk of a survey; larger batches keep no GPU busier."""
+"""The sound of a survey's chunk, about: chunks are whole batches, and would have to be longer with more."""
 _MB_A_WINDOW = 8
 """512 windows (25 strips) take 0.6 GB, two such batches are at work, and as much again is for CUDA and what it keeps."""
 _PROCESSES = 4

@@ -16,6 +16,7 @@ from distributed import get_worker
 
 from whalescan._version import __version__
 from whalescan.core import (
+    BoolArray,
     FloatArray,
     GapKind,
     Loss,
@@ -82,7 +83,7 @@ class Heard:
     chunk: Chunk
     first: int
     samples: FloatArray
-    empty: reading.BoolArray
+    empty: BoolArray
     jumps: tuple[int, ...]
     losses: tuple[Loss, ...]
     problems: tuple[str, ...]
@@ -279,7 +280,7 @@ def _losses(
     return tuple(Loss(begin + a, begin + b, kind) for where, kind in kinds for a, b in _runs(where))
 
 
-def _runs(where: reading.BoolArray) -> list[tuple[int, int]]:
+def _runs(where: BoolArray) -> list[tuple[int, int]]:
     """Begin and end of each run of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], where, [False]]).astype(np.int8)))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from whalescan.core import Annotation, FloatArray, IntArray, Recording, RecordingError, UsageError
-from whalescan.learn.examples import REVIEWS, BoolArray, CutPlan, Cutting, DataOptions, Examples, Problem, Verdict
+from whalescan.core import Annotation, BoolArray, FloatArray, IntArray, Recording, RecordingError, UsageError
+from whalescan.learn.examples import REVIEWS, CutPlan, Cutting, DataOptions, Examples, Problem, Verdict
 from whalescan.learn.windows import Places, Selected, lay
 from whalescan.sound import reading, recordings
 from whalescan.tables.selections import find_tables, is_only_a_detectors, once, place

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from whalescan.core import FloatArray, RecordingError, UsageError
+from whalescan.core import BoolArray, FloatArray, RecordingError, UsageError
 from whalescan.detector.spec import UPCALL
-from whalescan.learn.examples import CONTENT, BoolArray, CutPlan, Cutting, DataOptions, Examples, Problem, Verdict
+from whalescan.learn.examples import CONTENT, CutPlan, Cutting, DataOptions, Examples, Problem, Verdict
 from whalescan.sound import reading, recordings
 
 TABLE = "train.csv"

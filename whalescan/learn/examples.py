@@ -11,10 +11,9 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from whalescan.core import FloatArray, UsageError
+from whalescan.core import BoolArray, FloatArray, UsageError
 from whalescan.tables.selections import is_uncertain
 
-BoolArray = npt.NDArray[np.bool_]
 REVIEWS = frozenset({"", "yes", "no", "maybe"})
 """What a person leaves in the column Review; blank where a selection was drawn by hand."""
 _LINES_PER_KIND = 20

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from whalescan.core import UsageError
-from whalescan.learn.examples import CONTENT, BoolArray, Examples
+from whalescan.core import BoolArray, UsageError
+from whalescan.learn.examples import CONTENT, Examples
 from whalescan.tables.files import csv_bytes
 
 _LEFT_TO_LEARN = (0.5, 0.0)

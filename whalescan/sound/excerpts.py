@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from whalescan.core import FloatArray, Recording, RecordingError
+from whalescan.core import BoolArray, FloatArray, Recording, RecordingError
 from whalescan.sound import reading
-from whalescan.sound.reading import BoolArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 import soxr
 
-from whalescan.core import DiskError, FloatArray, Recording, RecordingError
+from whalescan.core import BoolArray, DiskError, FloatArray, Recording, RecordingError
 from whalescan.core.stages import stage
 
 SEGMENT_S = 30
@@ -35,8 +34,6 @@ _BLOCK_S = 1
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import soundfile
 
-from whalescan.core import FloatArray, Recording, RecordingError
-from whalescan.sound.reading import DROPOUT_S, BoolArray, open_at
+from whalescan.core import BoolArray, FloatArray, Recording, RecordingError
+from whalescan.sound.reading import DROPOUT_S, open_at
 
 CLIPPED_SHARE = 0.001
 """More samples than this at the ceiling cost calls their shape; fewer are the snap of a chain."""

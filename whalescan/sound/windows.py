@@ -7,11 +7,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
-from whalescan.core import FloatArray, IntArray, WindowGrid
-
-BoolArray = npt.NDArray[np.bool_]
+from whalescan.core import BoolArray, FloatArray, IntArray, WindowGrid
 
 
 def hearing(grid: WindowGrid, first: int, n_windows: int, n_samples: int, jumps: Sequence[int] = ()) -> IntArray:
