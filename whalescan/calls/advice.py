@@ -15,7 +15,6 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import isotonic_regression
 
 from whalescan.calls import strata
 from whalescan.calls.estimates import Estimated, Tally, false_alarms, interval_of
@@ -201,6 +200,8 @@ class _Steps:
 
     def likely(self, n_yes: IntArray, n_no: IntArray) -> _Numbers:
         """How likely the calls of each step are one: isotonic between the steps that were judged so, level beyond."""
+        from scipy.optimize import isotonic_regression  # noqa: PLC0415 - a tenth of a second, mostly for nothing
+
         n_decided = n_yes + n_no
         drawn = n_decided > 0
         stands_for = np.bincount(self.numbers, self.n_calls) / np.maximum(np.bincount(self.numbers, n_decided), 1)

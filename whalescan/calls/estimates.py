@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import betaincinv
-from scipy.stats import hypergeom
 
 from whalescan.calls import strata
 from whalescan.calls.judgements import VERDICTS
@@ -135,6 +134,8 @@ def _stratum(number: int, n_calls: int, reviews: Sequence[str]) -> StratumEstima
 
 def _exact(n_yes: int, n_no: int, n_calls: int) -> Estimated:
     """Precision of a stratum; its interval holds every number of true calls with which what was drawn is no rare chance."""
+    from scipy.stats import hypergeom  # noqa: PLC0415 - takes a fifth of a second, and most runs have no judgements
+
     n = n_yes + n_no
     possible = range(n_yes, n_calls - n_no + 1)
     low = bisect.bisect_left(possible, True, key=lambda true: bool(hypergeom.sf(n_yes - 1, n_calls, true, n) > _TAIL))

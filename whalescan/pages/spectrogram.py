@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import fft, ndimage, signal
+from scipy import fft, ndimage
 
 from whalescan.core import FloatArray
 from whalescan.sound.excerpts import Excerpt
@@ -87,7 +87,8 @@ def _decibels(samples: FloatArray, rate_hz: int, n_columns: int) -> _Levels:
     begins = np.round(middles).astype(int)  # in the padded samples, which begin half a window earlier
     padded = np.pad(samples, (n_window // 2, n_window), mode="symmetric")
     windows = np.lib.stride_tricks.sliding_window_view(padded, n_window)[begins]
-    spectrum = fft.rfft(windows * signal.windows.hann(n_window, sym=False).astype(np.float32), n_fft)
+    taper = np.hanning(n_window + 1)[:-1].astype(np.float32)
+    spectrum = fft.rfft(windows * taper, n_fft)
     sigma = _SMOOTH_HZ * n_fft / rate_hz, min(_SMOOTH_S * rate_hz / len(samples), 1) * n_columns
     power = ndimage.gaussian_filter(np.abs(spectrum.T) ** 2, sigma, truncate=3)
     levels: _Levels = 10 * np.log10(power + _SILENCE)
