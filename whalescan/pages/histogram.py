@@ -73,7 +73,7 @@ def window_scores_figure(window_counts: IntArray, threshold: float) -> Figure:
     counts = _regrouped(window_counts)
     title = "Scores of all windows"
     n_above = f"threshold, {words.threshold(threshold)}"
-    caption = f"Every window that was looked at, on a logarithmic axis. Broken line: the {n_above}."
+    caption = f"Every window that was scored, on a logarithmic axis. Broken line: the {n_above}."
     if not sum(counts):
         return Figure("windows", title, "No window was scored.")
     rows = tuple((f"{i / len(counts):.2f} to {(i + 1) / len(counts):.2f}", f"{n:,}") for i, n in enumerate(counts))
