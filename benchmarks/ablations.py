@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.table import Row
-from whalescan.detector.spec import UPCALL
-from whalescan.learn.augmentation import AugmentationOptions
-from whalescan.learn.options import TrainData, TrainOptions, TrainWork
-from whalescan.learn.training import train
+from whalescan.detector.model_spec import UPCALL
+from whalescan.training.augmentation import AugmentationOptions
+from whalescan.training.options import TrainData, TrainOptions, TrainWork
+from whalescan.training.train import train
 
 SHORT = TrainOptions(epochs=2, average_steps=100)
 PLAIN = AugmentationOptions(sea_share=0, noise_share=0, shift_s=0, shift_bins=0, mask_s=0, mask_bins=0, mixup_alpha=1e-3)

@@ -13,13 +13,13 @@ from whalescan import load_model
 from whalescan.core import FloatArray
 from whalescan.detector.complexity import BAND_HZ
 from whalescan.detector.frontend import FrontEnd
-from whalescan.detector.modelfile import load_detector
-from whalescan.detector.scoring import Scorer
-from whalescan.detector.spec import FrontEndOptions, Model
-from whalescan.learn.examples import DataOptions, Examples
-from whalescan.learn.sources import gather, read_without_calls
-from whalescan.learn.split import split
-from whalescan.learn.validation import platt
+from whalescan.detector.model_file import load_detector
+from whalescan.detector.model_spec import FrontEndOptions, Model
+from whalescan.detector.scorer import Scorer
+from whalescan.training.datasets import gather, read_without_calls
+from whalescan.training.examples import DataOptions, Examples
+from whalescan.training.split import split
+from whalescan.training.validation_metrics import platt
 
 DROPS_DB = (5, 10, 15)
 GAUSSIAN = 0.02

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 
 import whalescan
 from benchmarks.table import Row
+from whalescan.audio import reading
 from whalescan.core import Annotation, Recording
 from whalescan.detector.frontend import FrontEnd
-from whalescan.detector.spec import FrontEndOptions
+from whalescan.detector.model_spec import FrontEndOptions
+from whalescan.evaluation.annotations import TruthOptions, read_truth
 from whalescan.evaluation.evaluate import EvaluateOptions, evaluate
-from whalescan.evaluation.sources import SourceOptions, read_source
-from whalescan.evaluation.truth import TruthOptions, read_truth
-from whalescan.sound import reading
+from whalescan.evaluation.scored_sources import SourceOptions, read_source
 
 CONTEXT_S = 3.0
 COLUMNS = 5

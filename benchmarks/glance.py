@@ -13,10 +13,10 @@ import soundfile
 import whalescan
 from benchmarks.clips import held_out
 from benchmarks.table import Row
+from whalescan.audio import reading, recordings
 from whalescan.core import Detection, FloatArray, WindowScores
-from whalescan.sound import reading, recordings
+from whalescan.scores.score_file import read_scores
 from whalescan.survey.run import detect
-from whalescan.tables.scorefile import read_scores
 
 HOPS_S = (0.25, 0.5)
 THRESHOLDS = (0.1, 0.5)

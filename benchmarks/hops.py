@@ -7,9 +7,9 @@ from pathlib import Path
 
 import whalescan
 from benchmarks.table import Row
+from whalescan.evaluation.annotations import TruthOptions, read_truth
 from whalescan.evaluation.evaluate import EvaluateOptions, evaluate
-from whalescan.evaluation.sources import SourceOptions, read_source
-from whalescan.evaluation.truth import TruthOptions, read_truth
+from whalescan.evaluation.scored_sources import SourceOptions, read_source
 
 HOPS_S = (0.25, 0.5, 1.0)
 FALSE_ALARMS_PER_HOUR = (2, 8)

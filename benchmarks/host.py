@@ -14,13 +14,13 @@ from torch import Tensor
 
 from benchmarks.table import Row
 from whalescan import load_model
+from whalescan.audio.recordings import find, inspect
 from whalescan.detector.glancing import GlancingScorer, load_scorer
-from whalescan.detector.scoring import Scorer
-from whalescan.engine import plan, worker
-from whalescan.engine.plan import Chunk
+from whalescan.detector.scorer import Scorer
+from whalescan.engine import chunking, worker
+from whalescan.engine.chunking import Chunk
 from whalescan.engine.worker import Task
-from whalescan.learn.simulation import SeaOptions, simulate
-from whalescan.sound.recordings import find, inspect
+from whalescan.training.simulation import SeaOptions, simulate
 
 MINUTES = 60
 HOP_S = 0.5
@@ -43,8 +43,8 @@ def measure() -> list[Row]:
 def _row(what: str, path: Path) -> Row:
     model = load_model()
     task = Task(model, model.spec.grid(HOP_S), "cpu", BATCH_SIZE)
-    step = plan.chunk_windows(task.grid, task.together.n_windows)
-    chunks = list(plan.chunks(inspect(find([path])[0]), 1, task.grid, step))
+    step = chunking.chunk_windows(task.grid, task.together.n_windows)
+    chunks = list(chunking.chunks(inspect(find([path])[0]), 1, task.grid, step))
     scorer = load_scorer(model, "cpu", BATCH_SIZE)
     assert isinstance(scorer, GlancingScorer)
     with mock.patch.object(worker, "_scorer", return_value=scorer):

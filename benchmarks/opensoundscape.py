@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from whalescan import load_model
-from whalescan.detector.modelfile import load_detector
+from whalescan.detector.model_file import load_detector
 
 
 def is_there() -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from whalescan import load_model
-from whalescan.detector.modelfile import load_detector
+from whalescan.detector.model_file import load_detector
 
 
 class Windows(Dataset[Tensor]):

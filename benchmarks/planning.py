@@ -13,14 +13,14 @@ from typing import TypeVar
 
 from benchmarks.sparse import sparse_wav
 from benchmarks.table import Row
-from whalescan.config import ScoreOptions
+from whalescan.audio import gaps, recordings, timeline
+from whalescan.audio.start_times import ClockOptions
 from whalescan.detector.batching import BATCH_SIZE, batching
-from whalescan.detector.spec import find_model
-from whalescan.engine import plan
-from whalescan.sound import gaps, recordings, timeline
-from whalescan.sound.clocks import ClockOptions
+from whalescan.detector.model_spec import find_model
+from whalescan.engine import chunking
+from whalescan.options import ScoreOptions
+from whalescan.scores.sequences import Scored
 from whalescan.survey.inspection import inspect_all
-from whalescan.tables.chains import Scored
 
 N_RECORDINGS = 100_000
 RATE_HZ, LENGTH_S = 48_000, 900
@@ -58,8 +58,10 @@ def _measure() -> list[Row]:
         spec = find_model().spec
         grid = spec.grid(ScoreOptions().hop_s)
         together = batching(spec, grid, BATCH_SIZE, exact=False)
-        step = plan.chunk_windows(grid, together.n_windows, N_RECORDINGS * LENGTH_S)
-        n_chunks = timed("cut them into chunks", lambda: sum(1 for one in ready for _ in plan.chunks(one, 1, grid, step)))
+        step = chunking.chunk_windows(grid, together.n_windows, N_RECORDINGS * LENGTH_S)
+        n_chunks = timed(
+            "cut them into chunks", lambda: sum(1 for one in ready for _ in chunking.chunks(one, 1, grid, step))
+        )
     rows.append({"what": f"all ({n_chunks:,} chunks)", "s": round(sum(elapsed_s), 1), "peak MB": peak_mb()})
     return rows
 

@@ -13,15 +13,15 @@ import soundfile
 import whalescan
 from benchmarks import opensoundscape, plain
 from benchmarks.table import Row
-from whalescan.config import WorkOptions
+from whalescan.audio.recordings import find, inspect
 from whalescan.detector.batching import BATCH_SIZE
-from whalescan.engine import plan
+from whalescan.engine import chunking
+from whalescan.engine.cluster import workforce
 from whalescan.engine.dispatch import Dispatch
-from whalescan.engine.interruption import Interruption
+from whalescan.engine.signals import Interruption
 from whalescan.engine.worker import Task, score_chunk
-from whalescan.engine.workforce import workforce
-from whalescan.learn.simulation import SeaOptions, simulate
-from whalescan.sound.recordings import find, inspect
+from whalescan.options import WorkOptions
+from whalescan.training.simulation import SeaOptions, simulate
 
 MINUTES = 60
 HOPS_S = (0.25, 0.5, 1.0)
@@ -68,8 +68,8 @@ def _chunks(path: Path, dask: bool) -> None:
     """Score every chunk with one worker, with and without Dask."""
     model = whalescan.load_model()
     task = Task(model, model.spec.grid(COMPARED_HOP_S), "cpu", BATCH_SIZE)
-    step = plan.chunk_windows(task.grid, task.together.n_windows)
-    chunks = plan.chunks(inspect(find([path])[0]), 1, task.grid, step)
+    step = chunking.chunk_windows(task.grid, task.together.n_windows)
+    chunks = chunking.chunks(inspect(find([path])[0]), 1, task.grid, step)
     if not dask:
         for chunk in chunks:
             score_chunk(chunk, task)

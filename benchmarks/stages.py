@@ -20,17 +20,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.table import Row
 from whalescan import load_model
-from whalescan.calls.detections import DetectionRule, Track, find
+from whalescan.audio import reading, recordings
 from whalescan.core import Detection, FloatArray, Recording
+from whalescan.detections.detection_rule import DetectionRule, Track, find
 from whalescan.detector.batching import STRIP_S
 from whalescan.detector.device import be_repeatable, best_dtype, choose_device, settle
 from whalescan.detector.glance import prepare_to_glance
-from whalescan.detector.modelfile import load_detector, load_glance
+from whalescan.detector.model_file import load_detector, load_glance
 from whalescan.detector.network import prepare_for_scanning
 from whalescan.engine.gpus import gpus_for, suited_batch_size
-from whalescan.learn.simulation import SeaOptions, simulate
-from whalescan.sound import reading, recordings
 from whalescan.tables import csvs
+from whalescan.training.simulation import SeaOptions, simulate
 
 MINUTES = 5
 HOP_S = 0.5

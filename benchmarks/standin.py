@@ -7,7 +7,7 @@ from distributed import Worker
 
 from whalescan.core import WindowScores
 from whalescan.engine import worker
-from whalescan.engine.plan import Chunk
+from whalescan.engine.chunking import Chunk
 from whalescan.engine.worker import Heard, ScoredChunk, Task
 
 _HIGHEST = 0.2

@@ -26,17 +26,17 @@ from benchmarks.cluster import Cluster, cluster
 from benchmarks.planning import peak_mb
 from benchmarks.sparse import sparse_wav
 from benchmarks.table import Row
-from whalescan.config import ScoreOptions, WorkOptions
+from whalescan.audio import recordings
 from whalescan.detector.batching import BATCH_SIZE, batching
-from whalescan.detector.spec import find_model
-from whalescan.engine import plan
+from whalescan.detector.model_spec import find_model
+from whalescan.engine import chunking
 from whalescan.engine.dispatch import Dispatch
 from whalescan.engine.worker import ScoredChunk
-from whalescan.sound import recordings
+from whalescan.options import ScoreOptions, WorkOptions
+from whalescan.scores.score_file import ScoreFile
 from whalescan.survey import inspection, outputs, run, scoring
-from whalescan.survey.assembly import Assembly
 from whalescan.survey.job import Job
-from whalescan.tables.scorefile import ScoreFile
+from whalescan.survey.score_assembly import Assembly
 
 N_RECORDINGS = 90_000
 _N_RECORDERS = 10
@@ -197,7 +197,7 @@ def _chunks_each(n_recordings: int) -> int:
     spec = find_model().spec
     grid = spec.grid(ScoreOptions().hop_s)
     together = batching(spec, grid, BATCH_SIZE, exact=False)
-    step = plan.chunk_windows(grid, together.n_windows, n_recordings * _LENGTH_S)
+    step = chunking.chunk_windows(grid, together.n_windows, n_recordings * _LENGTH_S)
     return -(-_LENGTH_S * grid.rate_hz // grid.hop_samples // step)
 
 

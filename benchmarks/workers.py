@@ -11,16 +11,16 @@ import soundfile
 
 from benchmarks.cluster import cluster
 from benchmarks.table import Row
-from whalescan.config import WorkOptions
+from whalescan.audio.recordings import find, inspect
 from whalescan.detector.batching import BATCH_SIZE
-from whalescan.detector.spec import find_model
-from whalescan.engine import plan
+from whalescan.detector.model_spec import find_model
+from whalescan.engine import chunking
+from whalescan.engine.cluster import workforce
 from whalescan.engine.dispatch import Dispatch
-from whalescan.engine.interruption import Interruption
+from whalescan.engine.signals import Interruption
 from whalescan.engine.worker import Task, score_chunk
-from whalescan.engine.workforce import workforce
-from whalescan.learn.simulation import SeaOptions, simulate
-from whalescan.sound.recordings import find, inspect
+from whalescan.options import WorkOptions
+from whalescan.training.simulation import SeaOptions, simulate
 
 COUNTS = (1, 2, 4, 8)
 MINUTES = 40
@@ -54,7 +54,7 @@ def _seconds(path: Path, n_workers: int) -> tuple[float, float]:
     grid = model.spec.grid(HOP_S)
     task = Task(model, grid, "cpu", BATCH_SIZE)
     step = max(1, round(_CHUNK_S / HOP_S / task.together.n_windows)) * task.together.n_windows
-    chunks = list(plan.chunks(inspect(find([path])[0]), 1, grid, step))
+    chunks = list(chunking.chunks(inspect(find([path])[0]), 1, grid, step))
     with cluster(n_workers) as there, workforce(WorkOptions(scheduler=str(there.scheduler_file)), 0) as workers:
         warm = [
             workers.client.submit(score_chunk, chunks[0], task, workers=[one], pure=False)

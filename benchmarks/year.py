@@ -23,7 +23,7 @@ import soundfile
 import soxr
 
 from benchmarks.table import Row
-from whalescan.learn.simulation import SeaOptions, simulate
+from whalescan.training.simulation import SeaOptions, simulate
 
 HOP_S = 0.5
 YEAR_H = 8760

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 
 import whalescan
+from whalescan.audio.recordings import Found, inspect
 from whalescan.core import Recording
-from whalescan.learn.simulation import SeaOptions, write_recordings
-from whalescan.sound.recordings import Found, inspect
+from whalescan.training.simulation import SeaOptions, write_recordings
 
 SHARED = Path(__file__).parents[2] / "shared"
 

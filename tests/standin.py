@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 
 import whalescan.cli
-import whalescan.survey.importing
+import whalescan.review.raven.import_review
 import whalescan.survey.summary
+from whalescan.audio.windows import cut, hearing
 from whalescan.core import FloatArray, WindowGrid, WindowScores
-from whalescan.engine import plan, worker
-from whalescan.sound.windows import cut, hearing
+from whalescan.engine import chunking, worker
 from whalescan.survey.lock import alone
 
 CHUNK_S = 4
@@ -71,7 +71,7 @@ class StandIn:
 def stand_in(patch: pytest.MonkeyPatch, diary: Path | None = None, pause_s: float = 0.0) -> None:
     """Let workers of this process score with a stand-in, in small chunks."""
     patch.setattr(worker, "_load_scorer", lambda _path, sha256, _device, _size, _exact: StandIn(sha256, diary, pause_s))
-    patch.setattr(plan, "CHUNK_S", CHUNK_S)
+    patch.setattr(chunking, "CHUNK_S", CHUNK_S)
 
 
 @dataclass(slots=True)

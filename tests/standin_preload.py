@@ -22,9 +22,9 @@ from pathlib import Path
 from distributed import Worker
 
 from tests.standin import StandIn
+from whalescan.audio import reading
 from whalescan.core import FloatArray, Recording, WindowGrid, WindowScores
 from whalescan.engine import worker
-from whalescan.sound import reading
 
 FOLDER = "WHALESCAN_TEST_FOLDER"
 DEADLY = 0.875

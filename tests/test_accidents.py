@@ -28,11 +28,11 @@ from tests.conftest import write_sound
 from tests.standin import Client, PowerCut, StandIn, stand_in, start, start_holding
 from whalescan import Status, UsageError
 from whalescan.core import WindowGrid
-from whalescan.detector.spec import find_model
+from whalescan.detector.model_spec import find_model
 from whalescan.engine import dispatch, worker
-from whalescan.survey.assembly import JOURNAL_SUFFIX
-from whalescan.survey.importing import import_review
+from whalescan.review.raven.import_review import import_review
 from whalescan.survey.run import detect
+from whalescan.survey.score_assembly import JOURNAL_SUFFIX
 
 N_KILLS = 50
 N_CHUNKS = 30

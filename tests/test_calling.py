@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.test_timeline import START, recording
-from whalescan.calls.detections import DetectionRule
+from whalescan.audio import timeline
 from whalescan.core import Detection, Piece, Recording, WindowGrid, WindowScores
-from whalescan.sound import timeline
-from whalescan.tables.calling import carried_on, find_calls
-from whalescan.tables.chains import Scored, call_all
-from whalescan.tables.scorefile import ScoreFile, write_scores
+from whalescan.detections.detection_rule import DetectionRule
+from whalescan.scores.score_file import ScoreFile, write_scores
+from whalescan.scores.scored_detections import carried_on, find_calls
+from whalescan.scores.sequences import Scored, call_all
 
 GRID = WindowGrid(2000, 4000, 500)
 RULE = DetectionRule(threshold=0.5)

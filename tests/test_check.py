@@ -17,13 +17,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import write_sound
+from whalescan.audio import start_times
 from whalescan.cli import main
 from whalescan.core import FloatArray, WindowScores
-from whalescan.engine.plan import Chunk
+from whalescan.engine.chunking import Chunk
 from whalescan.engine.worker import ScoredChunk
-from whalescan.sound import clocks
-from whalescan.survey import checkup, checkwords
-from whalescan.survey.words import hours, kind_of
+from whalescan.survey import check, check_text
+from whalescan.survey.text import hours, kind_of
 
 RATE_HZ = 2000
 CLEAN = ("sea/A_20260101T000000Z.wav", "sea/A_20260101T000030Z.wav", "sea/A_20260101T010000Z.flac")
@@ -122,7 +122,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if this machine always scored a hundred times faster than real time."""
-    monkeypatch.setattr(checkup, "_measure", lambda *_: 100.0)
+    monkeypatch.setattr(check, "_measure", lambda *_: 100.0)
 
 
 quickly = pytest.mark.usefixtures("_unmeasured")
@@ -233,7 +233,7 @@ def test_lengths_of_time(seconds: float, text: str) -> None:
 
 
 def test_every_way_to_know_a_clock_has_its_words() -> None:
-    assert set(re.findall(r"^- ``([a-z-]+)``", clocks.__doc__ or "", re.MULTILINE)) == set(checkwords._SOURCES)
+    assert set(re.findall(r"^- ``([a-z-]+)``", start_times.__doc__ or "", re.MULTILINE)) == set(check_text._SOURCES)
 
 
 # ------------------------------------------------------------------------------------------------- the table
@@ -379,7 +379,7 @@ def test_the_minute_is_the_middle_of_the_longest(one_s: float, other_s: float, h
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         for day, seconds in enumerate((one_s, other_s), start=1):
             write_sound(Path(folder, f"x_2026010{day}T000000Z.wav"), np.full(round(seconds * RATE_HZ), 0.1, np.float32))
-        patch.setattr(checkup, "score_chunk", note)
+        patch.setattr(check, "score_chunk", note)
         result = call("check", folder, "--hop", hop_s, "--workers", 3)
     assert "x real time" in result.stdout
     assert len(chunks) == 4, "one to load the model, and one for each worker"
@@ -401,14 +401,14 @@ def test_silence_and_what_vanishes_cannot_be_timed(tmp_path: Path, monkeypatch: 
     assert "real time" not in result.stdout
 
     soundfile.write(path, noise(1, 90), RATE_HZ)
-    looks = checkup._looks
+    looks = check._looks
 
     def look_and_unplug(*words: object) -> object:
         found = looks(*words)  # type: ignore[arg-type]
         path.unlink()
         return found
 
-    monkeypatch.setattr(checkup, "_looks", look_and_unplug)
+    monkeypatch.setattr(check, "_looks", look_and_unplug)
     result = call("check", tmp_path)
     assert "could not be measured" in result.stdout
     assert "2026-01-01 00:00:00 UTC" in result.stdout

@@ -19,19 +19,19 @@ from hypothesis import strategies as st
 
 import whalescan
 from tests.conftest import write_sound
-from whalescan.calls.choosing import By, Choice, chosen
-from whalescan.calls.judgements import Judgement, added_id
-from whalescan.calls.strata import stratum
+from whalescan.audio.wav import wav_bytes
 from whalescan.cli import main
 from whalescan.core import Detection, UsageError
-from whalescan.learn.examples import DataOptions
-from whalescan.learn.sources import gather
-from whalescan.sound.writing import wav_bytes
-from whalescan.survey.clipping import Extent
-from whalescan.survey.opened import open_run
-from whalescan.tables import judgementfile
-from whalescan.tables.cliptables import clip_name
+from whalescan.detections.selection import By, Choice, chosen
+from whalescan.detections.stratified_sampling import stratum
+from whalescan.detections.validations import Judgement, added_id
+from whalescan.scores import validation_store
+from whalescan.survey.clips import Extent
+from whalescan.survey.finished_run import open_run
+from whalescan.tables.clip_tables import clip_name
 from whalescan.tables.selections import read_selections
+from whalescan.training.datasets import gather
+from whalescan.training.examples import DataOptions
 
 TABLE = "clips.whalescan.sound.selections.txt"
 
@@ -98,7 +98,7 @@ def test_clips_of_one_length_hold_the_call_in_their_middle(out: Path, tmp_path: 
         replace(first, detection_id=added_id(first.recording, 1, at_s + 0.2), begin_s=at_s, end_s=at_s + 0.4, score=None)
         for at_s in (0.0, 39.6)
     ]
-    judgementfile.append(out, [Judgement.of(edge, "yes", "added") for edge in edges])
+    validation_store.append(out, [Judgement.of(edge, "yes", "added") for edge in edges])
     assert clips(out, tmp_path / "clips", *options).exit_code == 0
     length_s = float(options[1])
     for row, call in zip(rows(tmp_path / "clips"), opened.calls(), strict=True):
@@ -329,7 +329,7 @@ def test_judged_calls_are_what_train_takes_without_complaint(out: Path, tmp_path
     said = [Judgement.of(call, verdict, "review") for call, verdict in zip(calls, verdicts, strict=True)]
     seen = replace(calls[0], detection_id=added_id(calls[0].recording, 1, 39.7), begin_s=39.4, end_s=40.0, score=None)
     moved = replace(said[0], origin="moved", begin_s=calls[0].begin_s + 0.1)
-    judgementfile.append(out, [*said, moved, Judgement.of(seen, "yes", "added")])
+    validation_store.append(out, [*said, moved, Judgement.of(seen, "yes", "added")])
     result = clips(out, tmp_path / "clips", "--for-training")
     assert result.exit_code == 0
     found = rows(tmp_path / "clips")
@@ -363,14 +363,14 @@ def test_a_rejected_call_beside_another_one_teaches_nothing(out: Path, tmp_path:
         end_s=first.end_s + 0.7,
         score=None,
     )
-    judgementfile.append(out, [Judgement.of(first, "no", "review"), Judgement.of(beside, "yes", "added")])
+    validation_store.append(out, [Judgement.of(first, "no", "review"), Judgement.of(beside, "yes", "added")])
     result = clips(out, tmp_path / "clips", "--for-training")
     assert [row["detection_id"] for row in rows(tmp_path / "clips")] == [beside.detection_id]
     assert "1 rejected call left out" in result.stdout
 
 
 def test_a_folder_for_looking_becomes_one_for_training(out: Path, tmp_path: Path) -> None:
-    judgementfile.append(out, [Judgement.of(call, "yes", "review") for call in open_run(out).calls()])
+    validation_store.append(out, [Judgement.of(call, "yes", "review") for call in open_run(out).calls()])
     assert clips(out, tmp_path / "clips").exit_code == 0
     assert clips(out, tmp_path / "clips", "--for-training", "--quiet").stdout == ""
     assert list((tmp_path / "clips").glob("*.wav")) == []

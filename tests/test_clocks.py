@@ -7,7 +7,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from whalescan import UsageError
-from whalescan.sound.clocks import ClockOptions, parse_zone, start_time
+from whalescan.audio.start_times import ClockOptions, parse_zone, start_time
 
 
 def utc(text: str) -> datetime:

@@ -24,11 +24,12 @@ from tests import standin
 from tests.conftest import write_sound
 from tests.machines import Machines, machines, until, working_for
 from tests.standin_preload import DEADLY, FOLDER
-from whalescan.config import ScoreOptions, WorkOptions
 from whalescan.core import UsageError
-from whalescan.engine import machine, patience, plan, sight, workforce
+from whalescan.engine import chunking, local_cluster, retry, worker_check
+from whalescan.engine import cluster as workforce
+from whalescan.engine.cluster import Census
 from whalescan.engine.dispatch import Dispatch
-from whalescan.engine.workforce import Census
+from whalescan.options import ScoreOptions, WorkOptions
 from whalescan.survey.job import Job
 from whalescan.survey.run import run
 
@@ -130,7 +131,7 @@ def test_nobody_sees_that_a_cluster_did_it(sounds: Path, whole: dict[str, bytes]
 def test_chunks_do_not_show_on_a_cluster(
     sounds: Path, whole: dict[str, bytes], cluster: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_s: int
 ) -> None:
-    monkeypatch.setattr(plan, "CHUNK_S", chunk_s)
+    monkeypatch.setattr(chunking, "CHUNK_S", chunk_s)
     n_before = len(cluster.diary())
     scan(sounds, tmp_path, cluster.file)
     assert outputs(tmp_path) == whole
@@ -276,7 +277,7 @@ def test_a_worker_of_another_version_is_refused(sounds: Path, cluster: Machines,
 
 
 def _say_version(version: str) -> None:
-    sight.__version__ = version  # type: ignore[attr-defined]
+    worker_check.__version__ = version  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")
@@ -383,14 +384,14 @@ def test_workers_that_die_with_their_scores(
 def test_a_worker_that_dies_while_it_is_asked_what_it_sees(
     sounds: Path, cluster: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wait_for_workers = sight._wait_for_workers
+    wait_for_workers = worker_check._wait_for_workers
 
     def wait_and_kill(*arguments: Any) -> list[str]:
         there = wait_for_workers(*arguments)
         os.kill(cluster.pids()[0], signal.SIGKILL)
         return there
 
-    monkeypatch.setattr(sight, "_wait_for_workers", wait_and_kill)
+    monkeypatch.setattr(worker_check, "_wait_for_workers", wait_and_kill)
     begin_s = time.monotonic()
     assert scan(sounds, tmp_path, cluster.file).exit_code == 0
     assert time.monotonic() - begin_s < HURRY_S
@@ -504,7 +505,7 @@ def test_a_chunk_that_kills_processes_of_this_machine_is_given_up(
     sounds: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workforce, "_FEW_S", 0)
-    monkeypatch.setattr(machine, "_THREADS", 1)
+    monkeypatch.setattr(local_cluster, "_THREADS", 1)
     monkeypatch.setenv(FOLDER, str(tmp_path))
     deadly, out = tmp_path / "deadly", tmp_path / "out"
     deadly.touch()
@@ -530,7 +531,7 @@ def test_a_disk_that_does_not_answer_is_told_and_tried_again_by_the_next_run(
         survey = scan(sounds, tmp_path, cluster.file)
     finally:
         stalled.unlink()
-        cluster.on_workers(_be_patient, patience.PATIENCE_S)
+        cluster.on_workers(_be_patient, retry.PATIENCE_S)
     row = rows(tmp_path)[SHORT_NAME]
     assert "its disk did not answer" in row["problem"]
     assert float(row["analysed_s"]) == 0
@@ -543,4 +544,4 @@ def test_a_disk_that_does_not_answer_is_told_and_tried_again_by_the_next_run(
 
 
 def _be_patient(patience_s: float) -> None:
-    patience.PATIENCE_S = patience_s
+    retry.PATIENCE_S = patience_s

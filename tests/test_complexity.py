@@ -19,8 +19,8 @@ from scipy.special import digamma
 
 from whalescan.detector.complexity import AVERAGED_FRAMES, BAND_HZ, complexity, spectral_series, window_complexity
 from whalescan.detector.frontend import FrontEnd
+from whalescan.detector.model_spec import FrontEndOptions
 from whalescan.detector.ordinal import ordinal_distribution, ordinal_series
-from whalescan.detector.spec import FrontEndOptions
 
 OPTIONS = FrontEndOptions()
 FRAME, HOP = OPTIONS.fft_samples, OPTIONS.frame_hop_samples

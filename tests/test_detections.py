@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from whalescan import UsageError, WindowGrid
-from whalescan.calls import detections
-from whalescan.calls.detections import Call, DetectionRule, Track, runs
 from whalescan.core import FloatArray
+from whalescan.detections import detection_rule
+from whalescan.detections.detection_rule import Call, DetectionRule, Track, runs
 
 GRID = WindowGrid(2000, 4000, 500)
 N_SAMPLES = 120_000
@@ -19,7 +19,7 @@ N_WINDOWS = GRID.n_windows(N_SAMPLES)
 
 
 def find(scores: FloatArray, boxes: FloatArray, grid: WindowGrid, n_samples: int, rule: DetectionRule) -> list[Call]:
-    return detections.find(scores, Track.regular(boxes, grid, n_samples), rule)
+    return detection_rule.find(scores, Track.regular(boxes, grid, n_samples), rule)
 
 
 def heard(*calls: tuple[float, float, float], grid: WindowGrid = GRID) -> tuple[FloatArray, FloatArray]:

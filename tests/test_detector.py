@@ -15,14 +15,14 @@ from scipy.spatial import distance
 
 from whalescan import ModelError, UsageError, load_model
 from whalescan.core import FloatArray
-from whalescan.detector import complexity, evidence
+from whalescan.detector import complexity, localisation
 from whalescan.detector.device import choose_device
 from whalescan.detector.frontend import FrontEnd
-from whalescan.detector.modelfile import load_detector, write_model
+from whalescan.detector.model_file import load_detector, write_model
+from whalescan.detector.model_spec import FEATURES, FORMAT, FrontEndOptions, ModelSpec, describe, find_model, parse_spec
 from whalescan.detector.network import Detector, prepare_for_scanning, start_from_imagenet
-from whalescan.detector.scoring import Scorer
-from whalescan.detector.spec import FEATURES, FORMAT, FrontEndOptions, ModelSpec, describe, find_model, parse_spec
-from whalescan.learn.simulation import upcall
+from whalescan.detector.scorer import Scorer
+from whalescan.training.simulation import upcall
 
 OPTIONS = FrontEndOptions()
 CPU = torch.device("cpu")
@@ -157,7 +157,7 @@ def test_the_box_is_the_call_and_not_the_window(seed: int) -> None:
     call, low_hz, high_hz = upcall(2000, np.random.default_rng(seed))
     window = window_with(call, 0.5, 0.1)
     cells = FrontEnd(OPTIONS).contrast(torch.from_numpy(window)[None]).cells.numpy()
-    ((begin, end, box_low_hz, box_high_hz),) = evidence.call_boxes(cells, OPTIONS)
+    ((begin, end, box_low_hz, box_high_hz),) = localisation.call_boxes(cells, OPTIONS)
     assert begin / 2000 == pytest.approx(0.5, abs=0.2)
     assert end / 2000 == pytest.approx(0.5 + len(call) / 2000, abs=0.2)
     assert box_low_hz == pytest.approx(low_hz, abs=30)
@@ -165,7 +165,7 @@ def test_the_box_is_the_call_and_not_the_window(seed: int) -> None:
 
 
 def test_no_box_in_noise_that_is_quiet() -> None:
-    assert np.isnan(evidence.call_boxes(np.ones((3, OPTIONS.n_bins, OPTIONS.n_frames), np.float32), OPTIONS)).all()
+    assert np.isnan(localisation.call_boxes(np.ones((3, OPTIONS.n_bins, OPTIONS.n_frames), np.float32), OPTIONS)).all()
 
 
 def test_a_box_does_not_know_the_windows_beside_it(noise: FloatArray) -> None:
@@ -173,15 +173,15 @@ def test_a_box_does_not_know_the_windows_beside_it(noise: FloatArray) -> None:
     windows = [window_with(call, at_s, loud) for at_s, loud in ((0.1, 1), (0.5, 0.1), (0.9, 1), (0.3, 0.03))]
     windows += list(noise[:20_000].reshape(5, 4000))
     cells = FrontEnd(OPTIONS).contrast(torch.from_numpy(np.stack(windows))).cells.numpy()
-    alone = np.concatenate([evidence.call_boxes(window[None], OPTIONS) for window in cells])
-    assert np.array_equal(evidence.call_boxes(cells, OPTIONS), alone, equal_nan=True)
+    alone = np.concatenate([localisation.call_boxes(window[None], OPTIONS) for window in cells])
+    assert np.array_equal(localisation.call_boxes(cells, OPTIONS), alone, equal_nan=True)
     assert np.isfinite(alone).all(axis=1).any()
 
 
 @given(seed=st.integers(0, 2**32 - 1), share=st.floats(0, 1))
 def test_traces_are_closed_as_scipy_closes_them(seed: int, share: float) -> None:
     cells = np.random.default_rng(seed).random((2, 9, 17)) < share
-    assert np.array_equal(evidence._closed(cells), ndimage.binary_closing(cells, np.ones((1, 3, 7), bool)))
+    assert np.array_equal(localisation._closed(cells), ndimage.binary_closing(cells, np.ones((1, 3, 7), bool)))
 
 
 # ---------------------------------------------------------------------------------------------- network and file

@@ -21,10 +21,10 @@ from whalescan.core import FloatArray, WindowScores
 from whalescan.detector import device as device_module
 from whalescan.detector.device import Turns, arrive
 from whalescan.detector.glancing import GlancingScorer, load_scorer
-from whalescan.detector.modelfile import load_glance
-from whalescan.detector.scoring import Scorer
-from whalescan.engine import plan
-from whalescan.learn.simulation import SeaOptions, simulate
+from whalescan.detector.model_file import load_glance
+from whalescan.detector.scorer import Scorer
+from whalescan.engine import chunking
+from whalescan.training.simulation import SeaOptions, simulate
 
 CPU, META, GPU = torch.device("cpu"), torch.device("meta"), torch.device("cuda", 0)
 NEEDS_GPU = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))
@@ -82,7 +82,7 @@ def test_chunks_of_whole_batches_give_the_same_bytes(scorer: GlancingScorer, sou
     recording = recording_of(write_sound(tmp_path / "sea.wav", sound, subtype="FLOAT"))
     margin_samples, step = 2560, 3 * 80  # BATCH_SIZE windows of 2 s are the sound of three strips
     parts = []
-    for chunk in plan.chunks(recording, 1, grid, step):
+    for chunk in chunking.chunks(recording, 1, grid, step):
         begin, end = chunk.needed_samples(grid, margin_samples)
         first = chunk.own_samples(grid)[0] - begin
         parts.append(scorer.score(sound[begin:end], grid, chunk.n_windows, first=first))

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from whalescan.calls.advice import Advice, NoAdvice, WantedFalseAlarms, WantedPrecision, Why, advise
-from whalescan.calls.estimates import Estimates, estimate, n_to_judge
-from whalescan.calls.strata import sample_order
 from whalescan.core import BoolArray, Detection
-from whalescan.pages.words import threshold
-from whalescan.survey.judged import judged_lines
+from whalescan.detections.precision_estimates import Estimates, estimate, n_to_judge
+from whalescan.detections.stratified_sampling import sample_order
+from whalescan.detections.threshold_advice import Advice, NoAdvice, WantedFalseAlarms, WantedPrecision, Why, advise
+from whalescan.report.text import threshold
+from whalescan.survey.validation_summary import judged_lines
 
 
 def call(identity: str, score: float | None, review: str = "unreviewed") -> Detection:

@@ -19,15 +19,15 @@ from tests.conftest import recording_of, write_sound
 from whalescan import Recording, TableError, UsageError, load_model, read_selections
 from whalescan.cli import main
 from whalescan.core import WindowGrid
-from whalescan.detector.spec import DEFAULT_MODEL
-from whalescan.evaluation import clips, figures, outputs
+from whalescan.detector.model_spec import DEFAULT_MODEL
+from whalescan.evaluation import clips, outputs, plots
+from whalescan.evaluation.annotations import TruthOptions, read_truth
+from whalescan.evaluation.bootstrap import Draws
 from whalescan.evaluation.evaluate import EvaluateOptions, Evaluation, evaluate
-from whalescan.evaluation.intervals import Draws
 from whalescan.evaluation.matching import Verdict
-from whalescan.evaluation.sources import Source, SourceOptions, read_source
+from whalescan.evaluation.scored_sources import Source, SourceOptions, read_source
 from whalescan.evaluation.summary import summary
-from whalescan.evaluation.truth import TruthOptions, read_truth
-from whalescan.learn.simulation import upcall
+from whalescan.training.simulation import upcall
 
 FEW = Draws(20)
 
@@ -393,5 +393,5 @@ def test_a_picture_is_the_same_each_time(tmp_path: Path, wavs: Path) -> None:
     write_table(tmp_path / "found" / "a.txt", (10, "x", "0.9"), (20, "x", "0.8"))
     write_table(tmp_path / "known" / "a.txt", (20, "call", ""))
     found = judge(tmp_path, wavs)
-    one, two = (figures.precision_recall(found.curve, found.point, "title") for _ in "ab")
+    one, two = (plots.precision_recall(found.curve, found.point, "title") for _ in "ab")
     assert one == two

@@ -21,12 +21,12 @@ from whalescan.detector.batching import batching
 from whalescan.detector.frontend import FrontEnd
 from whalescan.detector.glance import Glance, start_from_detector
 from whalescan.detector.glancing import GlancingScorer, load_scorer
-from whalescan.detector.modelfile import load_detector, load_glance, write_model
+from whalescan.detector.model_file import load_detector, load_glance, write_model
+from whalescan.detector.model_spec import FrontEndOptions, GlanceOptions, ModelSpec, describe, find_model
 from whalescan.detector.network import Detector, streamlined
-from whalescan.detector.scoring import Scorer
-from whalescan.detector.spec import FrontEndOptions, GlanceOptions, ModelSpec, describe, find_model
-from whalescan.engine import plan
-from whalescan.learn.simulation import SeaOptions, simulate
+from whalescan.detector.scorer import Scorer
+from whalescan.engine import chunking
+from whalescan.training.simulation import SeaOptions, simulate
 
 OPTIONS = FrontEndOptions()
 CPU = torch.device("cpu")
@@ -201,7 +201,7 @@ def test_chunks_do_not_show(
     assert 0 < np.isnan(whole.boxes[:, 0]).mean() < 1, "some windows are looked at, and some are not"
     recording = recording_of(write_sound(tmp_path / "sea.wav", sound))
     parts = []
-    for chunk in plan.chunks(recording, 1, grid, step):
+    for chunk in chunking.chunks(recording, 1, grid, step):
         begin, end = chunk.needed_samples(grid, together.margin_samples)
         first = chunk.own_samples(grid)[0] - begin
         parts.append(scorer.score(sound[begin:end], grid, chunk.n_windows, first=first))

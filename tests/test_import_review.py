@@ -15,18 +15,19 @@ from click.testing import CliRunner
 
 import whalescan
 from whalescan import Status, TableError, UsageError
-from whalescan.calls.judgements import Judgement
-from whalescan.cli import reviewing
-from whalescan.config import TableOptions
+from whalescan.cli import import_review as reviewing
 from whalescan.core import Annotation, Detection, Outcome, Recording
-from whalescan.survey.importing import Counts, Imported, import_review
-from whalescan.survey.opened import open_run
+from whalescan.core.files import write_whole
+from whalescan.detections.validations import Judgement
+from whalescan.options import TableOptions
+from whalescan.review.raven.import_review import Counts, Imported, import_review
+from whalescan.review.raven.time_axis import edges, snapped
+from whalescan.scores import validation_store
+from whalescan.survey.finished_run import open_run
 from whalescan.survey.run import detect
-from whalescan.tables import judgementfile, manifest
+from whalescan.tables import manifest
 from whalescan.tables.csvs import FileRow
-from whalescan.tables.files import write_whole
 from whalescan.tables.noaa.pars import PARS_EXAMPLE
-from whalescan.tables.ravenaxis import edges, snapped
 
 DEPLOYMENT = "deployment.whalescan.sound.selections.txt"
 Row = dict[str, str]
@@ -53,7 +54,7 @@ def recording_table(out: Path) -> Path:
 
 
 def said(out: Path) -> dict[str, tuple[str, str]]:
-    return {identity: (one.verdict, one.origin) for identity, one in judgementfile.read(out).items()}
+    return {identity: (one.verdict, one.origin) for identity, one in validation_store.read(out).items()}
 
 
 def edited(out: Path, path: Path, edit: Callable[[list[Row]], list[Row] | None], name: str = "") -> Imported:
@@ -75,7 +76,7 @@ def test_a_table_that_nobody_edited_says_nothing(out: Path) -> None:
     assert imported.problems == imported.notes == ()
     assert imported.tables == 4
     assert imported.exit_code == 0
-    assert not (out / judgementfile.JUDGEMENTS).exists()
+    assert not (out / validation_store.JUDGEMENTS).exists()
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_who_judges_the_heir_of_a_lost_call_judges_both(out: Path, cell: str) ->
     identity = rows_of(path)[1]["Detection ID"]
     (heir,) = (call for call in open_run(out).calls() if call.detection_id == identity)
     lost = replace(heir, detection_id=f"{heir.detection_id}9", begin_s=heir.begin_s + 0.1, end_s=heir.end_s + 0.1)
-    judgementfile.append(out, [replace(Judgement.of(lost, "yes", "review"), reviewer="Ada")])  # another model found that
+    validation_store.append(out, [replace(Judgement.of(lost, "yes", "review"), reviewer="Ada")])  # another model found that
     detect(out)
     before = review_of(out)
     assert before[identity] == "yes"
@@ -118,7 +119,7 @@ def test_who_judges_the_heir_of_a_lost_call_judges_both(out: Path, cell: str) ->
     assert set(said(out)) == ({lost.detection_id} if cell == "yes" else {lost.detection_id, identity})
     if cell != "yes":
         assert said(out)[lost.detection_id][0] == "unreviewed"
-        assert [one.reviewer for one in judgementfile.earlier(out)[identity]] == ["Ada"]
+        assert [one.reviewer for one in validation_store.earlier(out)[identity]] == ["Ada"]
 
 
 def test_deleted_rows_are_no_and_other_recordings_are_left_alone(out: Path) -> None:
@@ -179,7 +180,7 @@ def test_a_moved_box_is_found_whichever_way_raven_opened_the_table(out: Path, of
     assert imported.problems == ()
     assert (imported.counts.n_moved, imported.counts.n_deleted) == (1, 0)
     assert said(out) == {identity: ("unreviewed", "moved")}
-    moved = judgementfile.read(out)[identity]
+    moved = validation_store.read(out)[identity]
     assert moved.begin_s == pytest.approx(offset_s - 0.25, abs=0.0011)
     assert moved.end_s - moved.begin_s == pytest.approx(end_s - begin_s, abs=0.0021)
     assert (moved.low_hz, moved.score) != (0, None)
@@ -222,10 +223,10 @@ def test_edges_in_hertz_are_moved_and_rounding_is_not(out: Path) -> None:
 
     path = recording_table(out)
     assert edited(out, path, edit).counts.n_moved == 1
-    ((one, judgement),) = judgementfile.read(out).items()
+    ((one, judgement),) = validation_store.read(out).items()
     assert (one, judgement.low_hz) == (rows_of(path)[0]["Detection ID"], 61.5)
     again = edited(out, path, list)
-    assert (again.counts.n_moved, len(judgementfile.read(out))) == (0, 1), "the table that was written anew holds the box"
+    assert (again.counts.n_moved, len(validation_store.read(out))) == (0, 1), "the table that was written anew holds the box"
 
 
 def test_a_call_that_runs_on_into_the_next_recording_is_not_moved_by_raven() -> None:
@@ -253,11 +254,11 @@ def test_added_rows_are_calls_that_only_a_person_saw(out: Path) -> None:
     assert imported.problems == ()
     assert imported.counts.n_added == 2
     assert said(out) == {f"{name}-human-000001875": ("yes", "added"), f"{name}-human-000033500": ("maybe", "added")}
-    drawn, labelled = judgementfile.read(out).values()
+    drawn, labelled = validation_store.read(out).values()
     assert (drawn.begin_s, drawn.end_s, drawn.score, drawn.label) == (1.5, 2.25, None, "NARW upcall")
     assert labelled.label == "gunshot"
     again = import_review(out, [out.parent / path.name])
-    assert (again.counts.n_added, again.counts.n_yes, len(judgementfile.read(out))) == (0, 0, 2)
+    assert (again.counts.n_added, again.counts.n_yes, len(validation_store.read(out))) == (0, 0, 2)
     assert edited(out, path, list).problems == (), "and by their ids they are known again"
 
 
@@ -300,10 +301,10 @@ def test_the_same_tables_twice_change_nothing_more(out: Path) -> None:
         return [*rows[:2], rows[0] | BLANK | {"Begin Time (s)": "100", "End Time (s)": "101"}]
 
     edited(out, out / DEPLOYMENT, edit)
-    before = judgementfile.read(out)
+    before = validation_store.read(out)
     tables = {p: p.read_bytes() for p in out.rglob("*.whalescan*.txt")}
     again = import_review(out, [out.parent / DEPLOYMENT], "Ana")
-    assert judgementfile.read(out) == before
+    assert validation_store.read(out) == before
     assert (
         again.counts.n_yes
         == again.counts.n_no
@@ -437,7 +438,7 @@ def test_the_command_says_what_was_taken_and_how_often_the_detector_was_right(ou
     assert done.exit_code == 0, done.output
     assert "1 table, new in them: 1 yes, 1 no, 0 maybe; 0 deleted, 0 added, 0 moved" in done.output
     assert "precision so far: 0.500 (95 % interval 0.095 to 0.905), 1 yes and 1 no" in done.output
-    assert {one.reviewer for one in judgementfile.read(out).values()} == {"Ana"}
+    assert {one.reviewer for one in validation_store.read(out).values()} == {"Ana"}
     rows[2]["Review"] = "pehraps"
     assert CliRunner().invoke(reviewing.import_review, [str(out), str(save(table, rows))]).exit_code == 3
 
@@ -508,8 +509,8 @@ def test_a_table_as_it_was_written_does_not_undo_what_was_said_elsewhere_since(o
     first = rows_of(path)[0]["Detection ID"]
     review(path, _0="yes")
     import_review(out, [path])
-    (known,) = judgementfile.read(out).values()
-    judgementfile.append(out, [replace(known, verdict="no", source="review page")])
+    (known,) = validation_store.read(out).values()
+    validation_store.append(out, [replace(known, verdict="no", source="review page")])
     import_review(out, [out])
     assert said(out) == {first: ("no", "review")}
 
@@ -606,7 +607,7 @@ def test_a_report_that_cannot_be_made_is_known_before_anything_is_stored(out: Pa
     facts.unlink()
     with pytest.raises(UsageError, match=r"whalescan detect .* --pars ''"):
         edited(out, recording_table(out), lambda rows: rows[0].update(Review="yes"))
-    assert judgementfile.read(out) == {}
+    assert validation_store.read(out) == {}
 
 
 def test_a_box_of_which_one_column_was_dragged_stays_where_the_first_import_put_it(out: Path) -> None:
@@ -622,7 +623,7 @@ def test_a_box_of_which_one_column_was_dragged_stays_where_the_first_import_put_
     table = out.parent / path.name
     for _ in range(2):
         assert import_review(out, [table]).counts.n_moved == 0
-        assert [one.begin_s for one in judgementfile.read(out).values()] == [19.0]
+        assert [one.begin_s for one in validation_store.read(out).values()] == [19.0]
 
 
 def test_tables_with_different_boxes_move_a_call_once(out: Path) -> None:
@@ -637,11 +638,11 @@ def test_tables_with_different_boxes_move_a_call_once(out: Path) -> None:
     first = import_review(out, tables)
     assert "hold different boxes" in first.problems[0]
     assert first.counts.n_moved == 1
-    before = judgementfile.read(out)
+    before = validation_store.read(out)
     assert before[rows[0]["Detection ID"]].begin_s == pytest.approx(float(rows[0]["Begin Time (s)"]) - 0.3, abs=0.002)
     for _ in range(2):
         assert import_review(out, tables).counts.n_moved == 0
-        assert judgementfile.read(out) == before
+        assert validation_store.read(out) == before
 
 
 def test_a_moved_call_that_was_deleted_comes_back_in_its_box(out: Path) -> None:
@@ -660,7 +661,7 @@ def test_a_moved_call_that_was_deleted_comes_back_in_its_box(out: Path) -> None:
 
     edited(out, path, confirm)
     assert said(out) == {identity: ("yes", "moved")}
-    assert judgementfile.read(out)[identity].low_hz == 61.5
+    assert validation_store.read(out)[identity].low_hz == 61.5
 
 
 @pytest.mark.parametrize(
@@ -670,5 +671,5 @@ def test_an_added_call_is_of_a_class_or_of_what_a_person_says(out: Path, label: 
     note = {"Begin Time (s)": "17.0", "End Time (s)": "18.0", "Low Freq (Hz)": "60", "High Freq (Hz)": "200", "Channel": "1"}
     path = recording_table(out)
     imported = edited(out, path, lambda rows: [*rows, rows[0] | BLANK | note | {"Annotation": label}])
-    assert [one.label for one in judgementfile.read(out).values()] == [taken]
+    assert [one.label for one in validation_store.read(out).values()] == [taken]
     assert len([line for line in imported.notes if "do not count in hours and days" in line]) == n_notes

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whalescan.core import GapKind, Loss, OutputError, WindowScores
-from whalescan.survey.journal import Entry, Journal, joined_spans
+from whalescan.scores.journal import Entry, Journal, joined_spans
 
 FINGERPRINT = '{"model": "a"}'
 

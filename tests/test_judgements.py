@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from whalescan.calls.judgements import Judgement, added_id, apply, precision
-from whalescan.calls.settling import settle
 from whalescan.core import Detection, OutputError, TableError
-from whalescan.tables import judgementfile
+from whalescan.detections.conflict_resolution import settle
+from whalescan.detections.validations import Judgement, added_id, apply, precision
+from whalescan.scores import validation_store
 
 
 def call(middle_ms: int, score: float | None = 0.8, channel: int = 1, label: str = "upcall") -> Detection:
@@ -213,15 +213,15 @@ def test_ids_of_added_calls() -> None:
 
 def test_judgements_are_kept_and_the_latest_stands(tmp_path: Path) -> None:
     one, other = said(call(5000), "yes"), replace(said(call(9000, score=None), "maybe", "added"), reviewer="Ana")
-    assert judgementfile.read(tmp_path) == {}
-    judgementfile.append(tmp_path, [])
-    assert not (tmp_path / judgementfile.JUDGEMENTS).exists()
-    judgementfile.append(tmp_path, [one, other])
-    judgementfile.append(tmp_path, [replace(one, verdict="no")])
-    assert judgementfile.read(tmp_path) == by_id(replace(one, verdict="no"), other)
-    assert list(judgementfile.read(tmp_path)) == [one.detection_id, other.detection_id]
-    assert judgementfile.by_recording(tmp_path) == {"a": by_id(replace(one, verdict="no"), other)}
-    connection = sqlite3.connect(tmp_path / judgementfile.JUDGEMENTS)
+    assert validation_store.read(tmp_path) == {}
+    validation_store.append(tmp_path, [])
+    assert not (tmp_path / validation_store.JUDGEMENTS).exists()
+    validation_store.append(tmp_path, [one, other])
+    validation_store.append(tmp_path, [replace(one, verdict="no")])
+    assert validation_store.read(tmp_path) == by_id(replace(one, verdict="no"), other)
+    assert list(validation_store.read(tmp_path)) == [one.detection_id, other.detection_id]
+    assert validation_store.by_recording(tmp_path) == {"a": by_id(replace(one, verdict="no"), other)}
+    connection = sqlite3.connect(tmp_path / validation_store.JUDGEMENTS)
     assert connection.execute("SELECT verdict FROM judgements ORDER BY sequence").fetchall() == [
         ("yes",),
         ("maybe",),
@@ -231,30 +231,33 @@ def test_judgements_are_kept_and_the_latest_stands(tmp_path: Path) -> None:
 
 
 def test_all_judgements_are_kept_or_none(tmp_path: Path) -> None:
-    judgementfile.append(tmp_path, [said(call(5000), "yes")])
+    validation_store.append(tmp_path, [said(call(5000), "yes")])
     with pytest.raises(TableError):
-        judgementfile.append(tmp_path, [said(call(7000), "yes"), said(call(8000), "perhaps")])
-    assert len(judgementfile.read(tmp_path)) == 1
+        validation_store.append(tmp_path, [said(call(7000), "yes"), said(call(8000), "perhaps")])
+    assert len(validation_store.read(tmp_path)) == 1
 
 
 def test_a_damaged_file_is_named_and_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / judgementfile.JUDGEMENTS
+    path = tmp_path / validation_store.JUDGEMENTS
     path.write_bytes(b"SQLite format 3\0" + b"x" * 4000)
-    for attempt in (lambda: judgementfile.read(tmp_path), lambda: judgementfile.append(tmp_path, [said(call(1), "yes")])):
+    for attempt in (
+        lambda: validation_store.read(tmp_path),
+        lambda: validation_store.append(tmp_path, [said(call(1), "yes")]),
+    ):
         with pytest.raises(TableError, match=r"judgements\.sqlite.*copy"):
             attempt()
     assert path.read_bytes().startswith(b"SQLite format 3\0xxx")
 
 
 def test_a_file_of_a_later_version_is_not_touched(tmp_path: Path) -> None:
-    judgementfile.append(tmp_path, [said(call(5000), "yes")])
-    connection = sqlite3.connect(tmp_path / judgementfile.JUDGEMENTS)
+    validation_store.append(tmp_path, [said(call(5000), "yes")])
+    connection = sqlite3.connect(tmp_path / validation_store.JUDGEMENTS)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(TableError, match="later whalescan"):
-        judgementfile.read(tmp_path)
+        validation_store.read(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_no_place_for_judgements(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="no judgement was taken"):
-        judgementfile.append(tmp_path / "gone", [said(call(5000), "yes")])
+        validation_store.append(tmp_path / "gone", [said(call(5000), "yes")])

@@ -14,20 +14,21 @@ from safetensors.torch import load_file, save_file
 from whalescan import ModelError, UsageError, load_model
 from whalescan.core import Annotation, FloatArray
 from whalescan.detector.frontend import FrontEnd
-from whalescan.detector.modelfile import load_detector, write_model
+from whalescan.detector.model_file import load_detector, write_model
+from whalescan.detector.model_spec import UPCALL, FrontEndOptions
 from whalescan.detector.network import Detector
-from whalescan.detector.spec import UPCALL, FrontEndOptions
-from whalescan.learn import augmentation, beginnings, training
-from whalescan.learn.augmentation import AugmentationOptions
-from whalescan.learn.checkpoint import checkpoint_path, read_checkpoint
-from whalescan.learn.learner import Learner, Lessons, traces
-from whalescan.learn.options import FINE_TUNING, TrainData, TrainOptions, TrainWork
-from whalescan.learn.records import Epoch, best
-from whalescan.learn.simulation import upcall
-from whalescan.learn.sources import DataOptions, gather
-from whalescan.learn.training import train
-from whalescan.learn.validation import ClassMetrics, Validation, logits_of, validate
 from whalescan.tables.raven import annotation_bytes
+from whalescan.training import augmentation, initial_weights
+from whalescan.training import train as training
+from whalescan.training.augmentation import AugmentationOptions
+from whalescan.training.checkpoint import checkpoint_path, read_checkpoint
+from whalescan.training.datasets import DataOptions, gather
+from whalescan.training.options import FINE_TUNING, TrainData, TrainOptions, TrainWork
+from whalescan.training.simulation import upcall
+from whalescan.training.train import train
+from whalescan.training.trainer import Learner, Lessons, traces
+from whalescan.training.training_report import Epoch, best
+from whalescan.training.validation_metrics import ClassMetrics, Validation, logits_of, validate
 
 SMALL = TrainOptions(epochs=1, batch_size=8, least_batches=2, average_steps=1, validation_share=0.3)
 CPU = torch.device("cpu")
@@ -146,10 +147,10 @@ def test_what_is_known_of_a_class_is_kept_by_its_name(taught: Path, tmp_path: Pa
     path = tmp_path / "two.safetensors"
     write_model(path, Detector(two.architecture, two.front_end, 2), two)
     start = load_model(path)
-    state = beginnings.weights(start, None, SMALL)
-    spec = beginnings.spec(start, two.front_end, ("a", "b", "new"), SMALL)
+    state = initial_weights.weights(start, None, SMALL)
+    spec = initial_weights.spec(start, two.front_end, ("a", "b", "new"), SMALL)
     assert (spec.thresholds, spec.calibration) == ((0.7, 0.3, 0.5), ((3.0, 2.0), (2.0, 1.0), (1.0, 0.0)))
-    head = beginnings.detector(spec, start, state).network.state_dict()["fc.weight"]
+    head = initial_weights.detector(spec, start, state).network.state_dict()["fc.weight"]
     torch.testing.assert_close(head[:2], state["fc.weight"][[1, 0]], atol=0, rtol=0)
 
 

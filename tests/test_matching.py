@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import average_precision_score
 
-from whalescan.evaluation import intervals, measures
-from whalescan.evaluation.intervals import Draws
+from whalescan.evaluation import bootstrap, metrics
+from whalescan.evaluation.bootstrap import Draws
 from whalescan.evaluation.matching import Matching, Verdict, match
-from whalescan.evaluation.measures import Curve, Tally, calibration, curve
+from whalescan.evaluation.metrics import Curve, Tally, calibration, curve
 
 HIT, FALSE, ASIDE = Verdict.HIT, Verdict.FALSE, Verdict.ASIDE
 
@@ -122,7 +122,7 @@ def tally_of(found: Scored, n_missed: tuple[int, ...] = (1, 0, 2), hours: tuple[
     """Recordings in which so many calls were missed by all detections."""
     n_calls = [n + sum(is_hit for _, is_hit, i in found if i == k) for k, n in enumerate(n_missed)]
     scores, is_hit, recording = ([one[k] for one in found] for k in range(3))
-    return measures.tally(scores, is_hit, recording, np.array(n_calls), np.array(hours))
+    return metrics.tally(scores, is_hit, recording, np.array(n_calls), np.array(hours))
 
 
 @pytest.fixture
@@ -226,8 +226,8 @@ def test_the_advised_precision_is_reached_and_at_no_lower_threshold(found: Score
 def test_a_threshold_with_few_decimals_lets_the_same_through(one: float, two: float) -> None:
     assume(one != two)
     below, top = sorted((one, two))
-    assert below < measures._fewest_decimals(below, top) <= top
-    assert measures._fewest_decimals(0.6211, 0.6349) == 0.63
+    assert below < metrics._fewest_decimals(below, top) <= top
+    assert metrics._fewest_decimals(0.6211, 0.6349) == 0.63
 
 
 @given(scored, st.tuples(*[st.integers(0, 3)] * 3))
@@ -250,16 +250,16 @@ def test_a_recording_that_counts_twice_is_as_one_that_is_there_twice(found: Scor
 def test_intervals() -> None:
     wanted = {"average precision": Curve.average_precision}
     alike = [(score, is_hit, i) for i in range(3) for score, is_hit in ((0.9, True), (0.8, False), (0.7, True))]
-    same = intervals.over_recordings(tally_of(alike, (1, 1, 1), (1.0, 1.0, 1.0)), wanted, Draws(100))["average precision"]
+    same = bootstrap.over_recordings(tally_of(alike, (1, 1, 1), (1.0, 1.0, 1.0)), wanted, Draws(100))["average precision"]
     assert same is not None
     assert same.low == pytest.approx(same.high), "recordings that are alike leave nothing to chance"
     differing = tally_of([(0.9, True, 0), (0.8, False, 1), (0.7, True, 2)])
-    one, again = (intervals.over_recordings(differing, wanted, Draws(200, 7))["average precision"] for _ in "ab")
+    one, again = (bootstrap.over_recordings(differing, wanted, Draws(200, 7))["average precision"] for _ in "ab")
     assert one == again
     assert one is not None
     assert one.low <= (curve(differing).average_precision() or 0) <= one.high
-    assert intervals.over_recordings(tally_of(alike[:3], (0,), (1.0,)), wanted, Draws(10)) == {"average precision": None}
-    assert intervals.over_recordings(differing, wanted, Draws(0)) == {"average precision": None}
+    assert bootstrap.over_recordings(tally_of(alike[:3], (0,), (1.0,)), wanted, Draws(10)) == {"average precision": None}
+    assert bootstrap.over_recordings(differing, wanted, Draws(0)) == {"average precision": None}
 
 
 def test_calibration_by_hand() -> None:

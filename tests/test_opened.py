@@ -14,12 +14,12 @@ import pytest
 import whalescan
 from tests.conftest import recording_of, write_sound
 from whalescan import TableError
-from whalescan.calls.judgements import VERDICTS, Judgement, added_id
 from whalescan.core import Detection, Outcome, RecordingError, Status
-from whalescan.survey import album
-from whalescan.survey.opened import open_run
+from whalescan.detections.validations import VERDICTS, Judgement, added_id
+from whalescan.scores import validation_store
+from whalescan.survey import contact_sheets
+from whalescan.survey.finished_run import open_run
 from whalescan.survey.run import detect
-from whalescan.tables import judgementfile
 from whalescan.tables.csvs import FileRow
 
 
@@ -60,7 +60,7 @@ def judged_at_random(calls: tuple[Detection, ...], seed: int) -> list[Judgement]
 
 @pytest.mark.parametrize("seed", range(4))
 def test_what_was_said_since_shows_as_it_will_in_the_tables(out: Path, seed: int) -> None:
-    judgementfile.append(out, judged_at_random(open_run(out).calls(), seed))
+    validation_store.append(out, judged_at_random(open_run(out).calls(), seed))
     before = open_run(out).calls()
     written = detect(out).detections
     assert list(map(as_printed, before)) == list(map(as_printed, written))
@@ -70,19 +70,19 @@ def test_what_was_said_since_shows_as_it_will_in_the_tables(out: Path, seed: int
 def test_what_is_taken_back_is_gone_before_the_tables_are_written(out: Path) -> None:
     call = open_run(out).calls()[0]
     seen = replace(call, detection_id=added_id(call.recording, 1, 39.0), begin_s=38.5, end_s=39.5, score=None)
-    judgementfile.append(out, [Judgement.of(seen, "yes", "added")])
+    validation_store.append(out, [Judgement.of(seen, "yes", "added")])
     detect(out)
     assert any(one.score is None for one in open_run(out).calls())
-    judgementfile.append(out, [Judgement.of(seen, "unreviewed", "added")])
+    validation_store.append(out, [Judgement.of(seen, "unreviewed", "added")])
     assert all(one.score is not None for one in open_run(out).calls())
 
 
 def test_a_higher_threshold_holds_for_what_was_kept_by_a_verdict(out: Path) -> None:
     calls = open_run(out).calls()
     kept, taken_back = sorted(calls, key=lambda call: call.score or 0)[:2]
-    judgementfile.append(out, [Judgement.of(call, "yes", "review") for call in (kept, taken_back)])
+    validation_store.append(out, [Judgement.of(call, "yes", "review") for call in (kept, taken_back)])
     detect(out, threshold=max(call.score or 0 for call in (kept, taken_back)) + 0.01)
-    judgementfile.append(out, [Judgement.of(taken_back, "unreviewed", "review")])
+    validation_store.append(out, [Judgement.of(taken_back, "unreviewed", "review")])
     now = {call.detection_id for call in open_run(out).calls()}
     assert kept.detection_id in now
     assert taken_back.detection_id not in now
@@ -103,14 +103,14 @@ def test_sound_is_read_across_the_border_of_two_recordings(out: Path, tmp_path: 
 
 
 def test_recordings_that_were_moved_leave_notes_in_the_album(scanned: Path, out: Path) -> None:
-    shown = album.sheets(open_run(out), open_run(out).calls())
+    shown = contact_sheets.sheets(open_run(out), open_run(out).calls())
     assert all(exhibit.picture and exhibit.complexity and not exhibit.note for sheet in shown for exhibit in sheet.exhibits)
     (scanned / "sea").rename(scanned / "elsewhere")
     try:
         opened = open_run(out)
         with pytest.raises(RecordingError, match="is not there any more; bring it back"):
             opened.sound(opened.files[0].name, 1, 0.0, 1.0, 2000)
-        for sheet in album.sheets(opened, opened.calls()):
+        for sheet in contact_sheets.sheets(opened, opened.calls()):
             for exhibit in sheet.exhibits:
                 assert exhibit.picture is None
                 assert exhibit.call.recording in exhibit.note
@@ -122,9 +122,9 @@ def test_recordings_that_were_moved_leave_notes_in_the_album(scanned: Path, out:
 def test_the_album_shows_each_call_once_and_by_its_rules(out: Path) -> None:
     calls = open_run(out).calls()
     rejected = max(calls, key=lambda call: call.score or 0)
-    judgementfile.append(out, [Judgement.of(rejected, "no", "review")])
+    validation_store.append(out, [Judgement.of(rejected, "no", "review")])
     opened = open_run(out)
-    sheets = {sheet.title: [one.call for one in sheet.exhibits] for sheet in album.sheets(opened, opened.calls())}
+    sheets = {sheet.title: [one.call for one in sheet.exhibits] for sheet in contact_sheets.sheets(opened, opened.calls())}
     shown = [call.detection_id for ones in sheets.values() for call in ones]
     assert len(shown) == len(set(shown))
     highest = [call.score or 0 for call in sheets["Highest scores"]]
@@ -139,7 +139,7 @@ def test_at_the_threshold_are_no_calls_that_only_people_keep(out: Path) -> None:
     one = opened.calls()[0]
     calls = [replace(one, detection_id=f"{i}", score=0.5 + i / 100) for i in range(30)]
     confirmed = replace(one, detection_id="below", score=0.3, review="yes")
-    sheets = album.sheets(replace(opened, kept=kept), [*calls, confirmed])
+    sheets = contact_sheets.sheets(replace(opened, kept=kept), [*calls, confirmed])
     shown = {sheet.title: [exhibit.call for exhibit in sheet.exhibits] for sheet in sheets}
     assert shown["At the threshold"] == calls[:12]
 

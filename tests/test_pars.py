@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import SHARED
 from whalescan import UsageError
-from whalescan.calls.presence import Bin, PresenceRule, Result
 from whalescan.core import OutputError, to_ns
+from whalescan.detections.presence import Bin, PresenceRule, Result
 from whalescan.tables.noaa.days import Analysis
 from whalescan.tables.noaa.pars import (
     PARS_EXAMPLE,

@@ -9,14 +9,14 @@ import time
 import pytest
 
 from whalescan.core import DiskError, RecordingError
-from whalescan.engine import patience
-from whalescan.engine.patience import patiently
+from whalescan.engine import retry
+from whalescan.engine.retry import patiently
 
 
 @pytest.fixture(autouse=True)
 def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "PATIENCE_S", 0.5)
-    monkeypatch.setattr(patience, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(retry, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(retry, "_PAUSE_S", 0.01)
 
 
 @pytest.mark.parametrize(

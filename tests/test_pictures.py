@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.conftest import recording_of, write_sound
+from whalescan.audio.excerpts import Excerpt, excerpt
 from whalescan.core import RecordingError
-from whalescan.pages.spectrogram import picture
-from whalescan.sound.excerpts import Excerpt, excerpt
+from whalescan.report.spectrogram import picture
 
 RATE_HZ = 2000
 Pixels = np.ndarray[tuple[int, int], np.dtype[np.float64]]

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whalescan import UsageError
-from whalescan.calls.effort import bin_edges, subtract, time_in_bins, union
-from whalescan.calls.presence import Bin, Heard, PresenceRule, Result, bins
 from whalescan.core import Gap, GapKind, IntArray, from_ns, to_ns
+from whalescan.detections.effort import bin_edges, subtract, time_in_bins, union
+from whalescan.detections.presence import Bin, Heard, PresenceRule, Result, bins
 from whalescan.tables.bins import bins_csv, gaps_csv, local_bins_csv
 
 SECOND, HOUR, DAY = 10**9, 3600 * 10**9, 86400 * 10**9

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from whalescan import TableError
 from whalescan.cli import main
-from whalescan.core.stages import Span, is_watched, stage, watching
+from whalescan.core.profiling import Span, is_watched, stage, watching
 from whalescan.survey import profile
 from whalescan.survey.profile import Profile, shares
 

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import recording_of, write_sound
+from whalescan.audio import reading
 from whalescan.core import FloatArray
-from whalescan.sound import reading
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ import pytest
 from safetensors import safe_open
 
 from whalescan import Annotation, Recording, TableError, UsageError, load_model
-from whalescan.detector.modelfile import rewrite_model
-from whalescan.detector.spec import DEFAULT_MODEL, ModelSpec
-from whalescan.evaluation import recalibrate
+from whalescan.detector.model_file import rewrite_model
+from whalescan.detector.model_spec import DEFAULT_MODEL, ModelSpec
+from whalescan.evaluation import calibration as recalibrate
+from whalescan.evaluation.annotations import Truth
+from whalescan.evaluation.bootstrap import Draws
 from whalescan.evaluation.evaluate import EvaluateOptions, Evaluation, evaluate
-from whalescan.evaluation.intervals import Draws
-from whalescan.evaluation.sources import Heard, Source
-from whalescan.evaluation.truth import Truth
+from whalescan.evaluation.scored_sources import Heard, Source
 
 HOURS = 50
 SLOPE, OFFSET = 0.7, -2.0

@@ -11,11 +11,11 @@ import soundfile
 
 from tests.conftest import recording_of, write_sound
 from whalescan import RecordingError, UsageError
-from whalescan.config import ScoreOptions
+from whalescan.audio import reading
+from whalescan.audio.recordings import Found, find, inspect
+from whalescan.audio.start_times import ClockOptions
 from whalescan.core import FloatArray, plain_text
-from whalescan.sound import reading
-from whalescan.sound.clocks import ClockOptions
-from whalescan.sound.recordings import Found, find, inspect
+from whalescan.options import ScoreOptions
 from whalescan.survey.inspection import inspect_all
 from whalescan.tables.csvs import FileRow
 

@@ -13,14 +13,14 @@ from click.testing import CliRunner
 
 import whalescan
 from whalescan import UsageError
-from whalescan.calls.judgements import Judgement
-from whalescan.calls.strata import sample_order
 from whalescan.cli import main
 from whalescan.core import Position
-from whalescan.survey.opened import open_run
+from whalescan.detections.stratified_sampling import sample_order
+from whalescan.detections.validations import Judgement
+from whalescan.scores import validation_store
+from whalescan.survey.finished_run import open_run
 from whalescan.survey.run import detect
 from whalescan.survey.summary import summary
-from whalescan.tables import judgementfile
 
 
 def judge_in_order(out: Path, n: int) -> int:
@@ -28,7 +28,7 @@ def judge_in_order(out: Path, n: int) -> int:
     calls = open_run(out).calls()
     chosen = [calls[i] for i in sample_order(calls)[:n].tolist()]
     said = [Judgement.of(call, "no" if i % 4 == 3 else "yes", "review") for i, call in enumerate(chosen)]
-    judgementfile.append(out, said)
+    validation_store.append(out, said)
     return sum(one.verdict == "yes" for one in said)
 
 

@@ -13,7 +13,7 @@ import whalescan
 from tests.browser import WIDTHS_PX, chromium, take_screenshot, watch
 from tests.test_report_page import a_survey
 from whalescan.core import Position
-from whalescan.pages.report import report_html
+from whalescan.report.report_html import report_html
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

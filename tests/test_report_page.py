@@ -21,21 +21,21 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import stats
 
-from whalescan.calls.columns import columns
-from whalescan.calls.diel import by_hour_of_day, poisson_interval
-from whalescan.calls.effort import bin_edges, subtract, union
-from whalescan.calls.presence import Heard, PresenceRule, bins
-from whalescan.calls.strata import sample_order
 from whalescan.core import Detection, Gap, GapKind, IntArray, Outcome, Position, Recording, Status, to_ns
-from whalescan.pages import axes
-from whalescan.pages.contact import pinned
-from whalescan.pages.diel import diel_figures
-from whalescan.pages.drawing import Box, Raster, Text
-from whalescan.pages.facts import Complexity, Exhibit, ReportFacts, Sheet
-from whalescan.pages.report import report_html
-from whalescan.pages.spectrogram import Frame, Picture
-from whalescan.pages.sun import skies
-from whalescan.pages.words import offset, percent
+from whalescan.detections.effort import bin_edges, subtract, union
+from whalescan.detections.hour_of_day import by_hour_of_day, poisson_interval
+from whalescan.detections.presence import Heard, PresenceRule, bins
+from whalescan.detections.stratified_sampling import sample_order
+from whalescan.detections.time_columns import columns
+from whalescan.report import axes
+from whalescan.report.contact_sheet import pinned
+from whalescan.report.hour_of_day import diel_figures
+from whalescan.report.report_data import Complexity, Exhibit, ReportFacts, Sheet
+from whalescan.report.report_html import report_html
+from whalescan.report.spectrogram import Frame, Picture
+from whalescan.report.sun import skies
+from whalescan.report.svg import Box, Raster, Text
+from whalescan.report.text import offset, percent
 from whalescan.tables.csvs import FileRow
 
 HOUR, DAY = 3600 * 10**9, 86400 * 10**9

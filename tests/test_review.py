@@ -29,23 +29,23 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import whalescan
-from whalescan.calls import strata
-from whalescan.calls.judgements import Judgement, apply
+from whalescan.audio import playback
+from whalescan.audio.excerpts import Excerpt
 from whalescan.cli import main
 from whalescan.core import Detection
-from whalescan.review.desk import Desk
-from whalescan.review.guard import Guard
-from whalescan.review.ledger import SOURCE, TAKEN_BACK, Ledger
-from whalescan.review.queues import CODES, TELLING_ORDERS, TELLING_SHOWS, Catalog, Choice, Order, Said, Show
-from whalescan.review.web import Wishes, make_app
-from whalescan.sound import playback
-from whalescan.sound.excerpts import Excerpt
-from whalescan.survey.importing import import_review
+from whalescan.detections import stratified_sampling
+from whalescan.detections.validations import Judgement, apply
+from whalescan.review.page.app import Wishes, make_app
+from whalescan.review.page.history import SOURCE, TAKEN_BACK, Ledger
+from whalescan.review.page.queues import CODES, TELLING_ORDERS, TELLING_SHOWS, Catalog, Choice, Order, Said, Show
+from whalescan.review.page.security import Guard
+from whalescan.review.page.session import Desk
+from whalescan.review.raven.import_review import import_review
+from whalescan.scores import validation_store
+from whalescan.scores.validation_store import Row
+from whalescan.survey.finished_run import open_run
 from whalescan.survey.lock import alone
-from whalescan.survey.opened import open_run
-from whalescan.tables import judgementfile
 from whalescan.tables.csvs import detections_csv, listed_files
-from whalescan.tables.judgementfile import Row
 
 NOW = "2026-01-02T03:04:05Z"
 VERDICTS = ("yes", "no", "maybe")
@@ -200,7 +200,7 @@ def test_whoever_adds_a_row_knows_all_rows_before_it(tmp_path: Path) -> None:
                 known.append((rows[-1].sequence if rows else sequence, len(known)))
                 return [replace(one, reviewer=name)]
 
-            last = judgementfile.extend(tmp_path, last, decide)[-1].sequence
+            last = validation_store.extend(tmp_path, last, decide)[-1].sequence
 
     threads = [threading.Thread(target=write, args=(name,)) for name in "ABCD"]
     for thread in threads:
@@ -208,10 +208,10 @@ def test_whoever_adds_a_row_knows_all_rows_before_it(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert [sequence for sequence, _ in sorted(known, key=lambda pair: pair[1])] == list(range(100))
-    rows = judgementfile.since(tmp_path, 0)
+    rows = validation_store.since(tmp_path, 0)
     assert [row.sequence for row in rows] == list(range(1, 101))
-    assert judgementfile.since(tmp_path, 97) == rows[97:]
-    assert judgementfile.since(tmp_path / "nowhere", 0) == []
+    assert validation_store.since(tmp_path, 97) == rows[97:]
+    assert validation_store.since(tmp_path / "nowhere", 0) == []
 
 
 # Queues
@@ -251,7 +251,7 @@ def test_a_queue_holds_what_was_chosen_in_the_order_that_was_chosen(choice: Choi
     numbers = CATALOG.queue(choice, SAID, "Anna").tolist()
     assert len(set(numbers)) == len(numbers)
     if choice.order is Order.SAMPLE:
-        first = strata.sample_order(strata.found_at(MANY, 0.6))[: choice.sample]
+        first = stratified_sampling.sample_order(stratified_sampling.found_at(MANY, 0.6))[: choice.sample]
         own = [i for i, one in enumerate(MANY) if (one.score or 0) >= 0.6]
         pool = [own[i] for i in first]
         assert numbers == [i for i in pool if i in numbers]
@@ -392,18 +392,18 @@ def test_a_judgement_is_on_disk_when_the_page_hears_of_it(out: Path) -> None:
     page = Page(out)
     first, second, *_ = page.cards()
     assert page.judge(first["number"], "yes")["verdict"] == "yes"
-    (row,) = judgementfile.since(out, 0)
+    (row,) = validation_store.since(out, 0)
     one = row.judgement
     said = (one.detection_id, one.verdict, one.origin, one.source, one.reviewer)
     assert said == (first["detection_id"], "yes", "review", "whalescan review", "Anna")
     assert len(one.judged_utc) == len(NOW)
     page.judge(first["number"], "yes")
-    assert len(judgementfile.since(out, 0)) == 1, "to say it twice is to say it once"
+    assert len(validation_store.since(out, 0)) == 1, "to say it twice is to say it once"
     page.judge(second["number"], "no")
     assert page.send("take-back")["detection_id"] == second["detection_id"]
     assert page.send("take-back")["card"]["number"] == first["number"]
     assert page.send("take-back") == {"detection_id": "", "card": None}
-    assert {one.verdict for one in judgementfile.read(out).values()} == {"unreviewed"}
+    assert {one.verdict for one in validation_store.read(out).values()} == {"unreviewed"}
 
 
 def test_two_servers_and_an_import_lose_nothing_of_one_another(out: Path) -> None:
@@ -420,11 +420,11 @@ def test_two_servers_and_an_import_lose_nothing_of_one_another(out: Path) -> Non
     assert anna.cards(show="unreviewed") == []
     ben.judge(second["number"], "yes")
     assert ben.send("take-back")["card"]["verdict"] == "unreviewed"
-    latest = judgementfile.read(out)
+    latest = validation_store.read(out)
     assert (latest[second["detection_id"]].reviewer, latest[second["detection_id"]].verdict) == ("Carl", "maybe")
     ben.send("take-back")
     assert latest[third["detection_id"]].verdict == "maybe"
-    assert judgementfile.read(out)[first["detection_id"]].reviewer == "Carl", "he spoke later than Anna"
+    assert validation_store.read(out)[first["detection_id"]].reviewer == "Carl", "he spoke later than Anna"
 
 
 def test_after_a_restart_one_may_still_take_back(out: Path) -> None:
@@ -442,7 +442,7 @@ def test_who_judges_a_call_that_took_the_place_of_a_lost_one_does_not_bring_that
     first = open_run(out).calls()[0]
     lost = replace(first, detection_id="of another model", begin_s=first.begin_s + 0.3, end_s=first.end_s + 0.3)
     said = replace(Judgement.of(lost, "yes", "review", SOURCE), reviewer="Anna", judged_utc=NOW)
-    judgementfile.append(out, [said])
+    validation_store.append(out, [said])
 
     def shown() -> list[tuple[str, str]]:
         return [(one.detection_id, one.review) for one in open_run(out).calls() if one.review != "unreviewed"]
@@ -456,7 +456,7 @@ def test_who_judges_a_call_that_took_the_place_of_a_lost_one_does_not_bring_that
         page = Page(out, reviewer=reviewer) if restarts else page
         page.send("take-back")
         assert shown() == [(first.detection_id, "yes")]
-    stands = judgementfile.read(out)[first.detection_id]
+    stands = validation_store.read(out)[first.detection_id]
     assert (stands.reviewer, stands.verdict) == ("Anna", "yes")
     assert Page(out).send("take-back") == {"detection_id": "", "card": None}, "what was passed on is no decision here"
 
@@ -464,11 +464,11 @@ def test_who_judges_a_call_that_took_the_place_of_a_lost_one_does_not_bring_that
 def test_what_was_taken_back_meanwhile_is_not_passed_on(out: Path) -> None:
     first = open_run(out).calls()[0]
     said = Judgement.of(replace(first, detection_id="of another model"), "yes", "review")
-    judgementfile.append(out, [said])
+    validation_store.append(out, [said])
     page = Page(out)
-    judgementfile.append(out, [replace(said, verdict="unreviewed")])
+    validation_store.append(out, [replace(said, verdict="unreviewed")])
     page.judge(0, "maybe")
-    assert len(judgementfile.since(out, 0)) == 3
+    assert len(validation_store.since(out, 0)) == 3
     assert page.send("take-back")["card"]["verdict"] == "unreviewed"
     assert {one.review for one in open_run(out).calls()} == {"unreviewed"}
 
@@ -508,7 +508,7 @@ def test_a_sample_goes_on_where_it_was_left_and_tells_the_precision_at_its_end(o
     queue = page.send("queues", order="sample", show="unreviewed", sample=n_calls)
     path = f"queues/{queue['name']}"
     cards = page.ask(f"{path}?count=50")["cards"]
-    assert [card["number"] for card in cards] == strata.sample_order(page.desk.catalog.calls).tolist()
+    assert [card["number"] for card in cards] == stratified_sampling.sample_order(page.desk.catalog.calls).tolist()
     for card in cards[1:]:
         page.judge(card["number"], "no")
     assert page.ask(f"{path}/open?after=3")["position"] == 0, "what was passed over comes back"
@@ -601,7 +601,7 @@ def test_judgements_that_are_none_are_not_stored(out: Path) -> None:
     page.send("judge", 404, number=10**6, verdict="yes")
     for name in ("", " ", "x" * 61, "a\nb", None):
         page.send("judge", 400, number=0, verdict="yes", reviewer=name or "")
-    assert not (out / judgementfile.JUDGEMENTS).exists()
+    assert not (out / validation_store.JUDGEMENTS).exists()
 
 
 def test_a_recording_that_is_gone_is_named_and_its_calls_can_be_judged(sea: Path, tmp_path: Path) -> None:
@@ -652,7 +652,7 @@ def test_nothing_is_taken_from_other_pages(out: Path) -> None:
         assert page.client.post(path, data=json.dumps(said), content_type=kind).status_code == 415
     assert page.client.post(path, data="[]", content_type="application/json").status_code == 400
     assert page.client.get(path).status_code == 405
-    assert not (out / judgementfile.JUDGEMENTS).exists()
+    assert not (out / validation_store.JUDGEMENTS).exists()
     assert page.client.post(path, json=said, headers={"Origin": "http://localhost"}).status_code == 200
 
 
@@ -708,7 +708,7 @@ def test_a_server_that_is_killed_loses_no_judgement(out: Path) -> None:
             assert request(port, f"/{token}/judge", {"number": number, "verdict": verdict, "reviewer": "Ben"})[0] == 200
         process.kill()
         process.wait()
-    rows = judgementfile.since(out, 0)
+    rows = validation_store.since(out, 0)
     assert [row.judgement.verdict for row in rows] == [VERDICTS[i % 3] for i in range(n_calls)]
     assert {row.judgement.reviewer for row in rows} == {"Anna"}, "the name given to the command stands above the page's"
 
@@ -760,7 +760,7 @@ def test_where_another_writes_tables_judgements_are_safe_and_it_says_so(out: Pat
     assert process.returncode == 0
     assert "is writing there" in notes
     assert f"`whalescan detect {out}`" in notes
-    assert len(judgementfile.read(out)) == 1
+    assert len(validation_store.read(out)) == 1
 
 
 def test_what_cannot_be_reviewed_is_said_at_once(out: Path, tmp_path: Path) -> None:
@@ -784,10 +784,10 @@ def test_a_port_that_is_taken_is_named(out: Path) -> None:
 
 def test_a_damaged_file_of_judgements_is_named_on_the_page(out: Path) -> None:
     page = Page(out)
-    (out / judgementfile.JUDGEMENTS).write_bytes(b"no database at all, and longer than its header" * 40)
-    assert judgementfile.JUDGEMENTS in page.send("judge", 500, number=0, verdict="yes")["problem"]
-    (out / judgementfile.JUDGEMENTS).unlink()
-    with sqlite3.connect(out / judgementfile.JUDGEMENTS) as connection:
+    (out / validation_store.JUDGEMENTS).write_bytes(b"no database at all, and longer than its header" * 40)
+    assert validation_store.JUDGEMENTS in page.send("judge", 500, number=0, verdict="yes")["problem"]
+    (out / validation_store.JUDGEMENTS).unlink()
+    with sqlite3.connect(out / validation_store.JUDGEMENTS) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     assert "later whalescan" in page.send("judge", 500, number=0, verdict="yes")["problem"]
@@ -798,8 +798,8 @@ def test_a_file_of_judgements_that_another_program_holds_is_not_called_damaged(
 ) -> None:
     page = Page(out)
     page.judge(0, "yes")
-    monkeypatch.setattr(judgementfile, "_WAIT_S", 0.05)
-    with closing(sqlite3.connect(out / judgementfile.JUDGEMENTS, isolation_level=None)) as other:
+    monkeypatch.setattr(validation_store, "_WAIT_S", 0.05)
+    with closing(sqlite3.connect(out / validation_store.JUDGEMENTS, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         assert "cannot be read now" in page.ask("calls/0?reviewer=Anna", 500)["problem"]
         assert "no judgement was taken" in page.send("judge", 500, number=1, verdict="yes")["problem"]

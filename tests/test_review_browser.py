@@ -18,12 +18,12 @@ import pytest
 
 import whalescan
 from tests.browser import WIDTHS_PX, chromium, take_screenshot, watch  # noqa: F401 - the fixture is asked for by its name
-from whalescan.learn.simulation import SeaOptions, write_recordings
-from whalescan.review.desk import Desk
-from whalescan.review.server import Address, serve
-from whalescan.review.web import Wishes
-from whalescan.survey.opened import open_run
-from whalescan.tables import judgementfile
+from whalescan.review.page.app import Wishes
+from whalescan.review.page.server import Address, serve
+from whalescan.review.page.session import Desk
+from whalescan.scores import validation_store
+from whalescan.survey.finished_run import open_run
+from whalescan.training.simulation import SeaOptions, write_recordings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
@@ -175,7 +175,7 @@ def test_twenty_calls_judged_by_keys_are_on_disk_as_they_were_judged(
             took_ms.append(judge(page, key))
         assert text(page, "#place").startswith("21 of ")
         assert "a minute" in text(page, "#pace")
-    rows = [row.judgement for row in judgementfile.since(out, 0)]
+    rows = [row.judgement for row in validation_store.since(out, 0)]
     assert [(one.detection_id, one.verdict, one.reviewer) for one in rows] == pressed
     record_property("key_to_picture_ms", f"median {statistics.median(took_ms):.0f}, most {max(took_ms):.0f}")
     assert statistics.median(took_ms) < 100
@@ -194,7 +194,7 @@ def test_undo_goes_back_call_by_call_and_takes_back_on_disk(browser: Browser, ou
         press(page, "u")
         page.wait_for_function("() => document.querySelector('#said').textContent.includes('nothing of yours')")
         judge(page, "m")
-    verdicts = {one.verdict for one in judgementfile.read(out).values()}
+    verdicts = {one.verdict for one in validation_store.read(out).values()}
     assert verdicts == {"unreviewed", "maybe"}
 
 
@@ -221,11 +221,11 @@ def test_two_reviewers_do_not_overwrite_each_other(browser: Browser, out: Path) 
             carl.keyboard.press("v")
             carl.wait_for_function("() => document.querySelector('#opinions').textContent.includes('Ben: ✗ no')")
     said: dict[str, list[str]] = {}
-    for row in judgementfile.since(out, 0):
+    for row in validation_store.since(out, 0):
         said.setdefault(row.judgement.reviewer, []).append(row.judgement.verdict)
     assert said["Anna"] == ["yes"] * 4 + ["yes", "unreviewed"], "her fourth stands once more when Ben takes his back"
     assert said["Ben"][:4] == ["no"] * 4
-    assert judgementfile.read(out)[first].reviewer == "Ben"
+    assert validation_store.read(out)[first].reviewer == "Ben"
 
 
 def test_sound_can_be_decoded_and_is_as_long_as_its_speed_makes_it(browser: Browser, out: Path) -> None:
@@ -294,7 +294,7 @@ def test_keys_change_what_is_seen_and_judge_nothing(browser: Browser, out: Path)
         assert number(page) != shown
         judge(page, "k")
         assert number(page) == shown
-    assert not (out / judgementfile.JUDGEMENTS).exists()
+    assert not (out / validation_store.JUDGEMENTS).exists()
 
 
 def test_the_box_lies_on_the_call(browser: Browser, out: Path) -> None:
@@ -353,7 +353,7 @@ def arrived(page: Page, held: list[Route]) -> Route:
 
 
 def rows(out: Path) -> list[str]:
-    return [row.judgement.verdict for row in judgementfile.since(out, 0)]
+    return [row.judgement.verdict for row in validation_store.since(out, 0)]
 
 
 def test_a_key_pressed_too_early_judges_nothing_and_the_page_says_so(browser: Browser, out: Path) -> None:
@@ -440,7 +440,7 @@ def test_a_server_that_is_gone_is_said_and_nothing_goes_on(browser: Browser, out
         assert number(page) == shown
         assert "does not answer" in text(page, "#alarm")
         assert "Try again" in text(page, "#alarm button")
-    assert not (out / judgementfile.JUDGEMENTS).exists()
+    assert not (out / validation_store.JUDGEMENTS).exists()
 
 
 def test_a_recording_that_was_moved_leaves_a_note_and_the_call_can_be_judged(
@@ -455,7 +455,7 @@ def test_a_recording_that_was_moved_leaves_a_note_and_the_call_can_be_judged(
             take_screenshot(page, tmp_path, "review-moved")
     finally:
         (tmp_path / "sea").rename(scanned / "sea")
-    assert len(judgementfile.read(out)) == 1
+    assert len(validation_store.read(out)) == 1
 
 
 def test_finish_ends_the_review_for_everybody(browser: Browser, out: Path) -> None:

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whalescan.calls.judgements import Judgement
-from whalescan.calls.settling import in_turn, settle
 from whalescan.core import Annotation, Detection, Outcome, Recording, Status, TableError
+from whalescan.detections.conflict_resolution import in_turn, settle
+from whalescan.detections.validations import Judgement
+from whalescan.review.raven.compare import compare
+from whalescan.review.raven.deletions import thresholds_that_matter
+from whalescan.review.raven.reviewed_table import ReviewedTable
+from whalescan.review.raven.run_snapshot import Held
 from whalescan.tables import manifest
 from whalescan.tables.csvs import FileRow
-from whalescan.tables.held import Held
-from whalescan.tables.missing import thresholds_that_matter
-from whalescan.tables.naming import Named
-from whalescan.tables.returned import ReviewedTable
-from whalescan.tables.reviewed import compare
+from whalescan.tables.recording_names import Named
 
 THRESHOLDS = (0.5, 0.3, 0.7)
 DEPLOYMENT = Path("/back/deployment.whalescan.sound.selections.txt")

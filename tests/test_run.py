@@ -17,12 +17,12 @@ import soundfile
 import whalescan
 from tests.conftest import recording_of, write_sound
 from whalescan import ModelError, OutputError, Status, Survey, UsageError, load_model
-from whalescan.config import ScoreOptions, TableOptions, WorkOptions
-from whalescan.detector.modelfile import rewrite_model
-from whalescan.engine import dispatch, plan, worker, workforce
+from whalescan.core.files import write_whole
+from whalescan.detector.model_file import rewrite_model
+from whalescan.engine import chunking, cluster, dispatch, worker
+from whalescan.options import ScoreOptions, TableOptions, WorkOptions
 from whalescan.survey.job import Job, method
 from whalescan.survey.run import detect, run
-from whalescan.tables.files import write_whole
 
 TABLES = ("detections.csv", "files.csv", "deployment.whalescan.sound.selections.txt", "deployment.listfile.txt")
 
@@ -97,7 +97,7 @@ def hard(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pat
 def test_chunks_and_workers_do_not_show(
     hard: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_s: float, workers: int
 ) -> None:
-    monkeypatch.setattr(plan, "CHUNK_S", chunk_s)
+    monkeypatch.setattr(chunking, "CHUNK_S", chunk_s)
     folder, out = hard
     whalescan.scan(folder, tmp_path, hop=0.5, batch_size=4, workers=workers)
     for name in ("scores", "boxes", "complexity", "losses", "loss_kinds"):
@@ -310,7 +310,7 @@ def test_a_disk_that_fills_up_keeps_what_was_finished(
         written.append(path)
         write_whole(path, content)
 
-    monkeypatch.setattr("whalescan.tables.scorefile.write_whole", full)
+    monkeypatch.setattr("whalescan.scores.score_file.write_whole", full)
     with pytest.raises(OutputError, match="No space left"):
         whalescan.scan(sea, tmp_path, hop=0.5)
     assert len(list((tmp_path / "scores").iterdir())) == 2
@@ -324,7 +324,7 @@ def test_a_chunk_whose_scoring_breaks_is_named_and_tried_again(
 ) -> None:
     score = worker.score_chunk
 
-    def breaks(chunk: plan.Chunk, task: worker.Task) -> worker.ScoredChunk:
+    def breaks(chunk: chunking.Chunk, task: worker.Task) -> worker.ScoredChunk:
         if chunk.recording.name.endswith("0040Z"):
             raise MemoryError("out of memory")
         return score(chunk, task)
@@ -339,7 +339,7 @@ def test_a_chunk_whose_scoring_breaks_is_named_and_tried_again(
 
 
 def test_a_scheduler_that_is_not_there(sea: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workforce, "ANSWER_S", 1)
+    monkeypatch.setattr(cluster, "ANSWER_S", 1)
     with pytest.raises(UsageError, match=r"127\.0\.0\.1:1"):
         whalescan.scan(sea, tmp_path, scheduler="tcp://127.0.0.1:1")
 
@@ -363,7 +363,7 @@ def test_without_an_output_nothing_is_left(sea: Path, out: Path) -> None:
 def test_chunks_share_every_sample_and_whole_batches(sea: Path) -> None:
     recording = replace(recording_of(next(sea.glob("*.wav"))), n_frames=1_234_567)
     grid = whalescan.WindowGrid(2000, 4000, 500)
-    chunks = list(plan.chunks(recording, 1, grid, 7 * 32))
+    chunks = list(chunking.chunks(recording, 1, grid, 7 * 32))
     assert [c.own_samples(grid)[0] for c in chunks[1:]] == [c.own_samples(grid)[1] for c in chunks[:-1]]
     assert (chunks[0].own_samples(grid)[0], chunks[-1].own_samples(grid)[1]) == (0, 1_234_567)
     assert all(c.n_windows % 32 == 0 for c in chunks[:-1])

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from tests.conftest import write_sound
 from whalescan import RecordingError
+from whalescan.audio import headers
+from whalescan.audio.recordings import Found, inspect, start_of_unreadable
+from whalescan.audio.start_times import ClockOptions
 from whalescan.core import Piece, Recording
-from whalescan.sound import headers
-from whalescan.sound.clocks import ClockOptions
-from whalescan.sound.recordings import Found, inspect, start_of_unreadable
 
 RATE_HZ = 2000
 N_FRAMES = 20_000

@@ -8,7 +8,7 @@ import soundfile
 from scipy import signal
 
 from whalescan import read_selections
-from whalescan.learn.simulation import LABEL, SeaOptions, simulate, write_recordings
+from whalescan.training.simulation import LABEL, SeaOptions, simulate, write_recordings
 
 
 def test_the_same_seed_makes_the_same_sea() -> None:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import recording_of, write_sound
+from whalescan.audio.quality import ChannelLook, complaints, look
 from whalescan.core import FloatArray, PcmLayout, RecordingError
-from whalescan.sound.soundness import ChannelLook, complaints, look
 
 RATE_HZ = 2000
 LSB = 2.0**-15

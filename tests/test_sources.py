@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from tests.conftest import write_sound
 from whalescan import UsageError
 from whalescan.core import Annotation
-from whalescan.detector.spec import UPCALL
-from whalescan.learn.examples import CutPlan, Examples, Problem, Verdict, problem_lines
-from whalescan.learn.sources import DataOptions, Gathered, gather, read_without_calls
-from whalescan.learn.windows import MARGIN_S, Selected, lay
+from whalescan.detector.model_spec import UPCALL
 from whalescan.tables.raven import annotation_bytes
+from whalescan.training.datasets import DataOptions, Gathered, gather, read_without_calls
+from whalescan.training.examples import CutPlan, Examples, Problem, Verdict, problem_lines
+from whalescan.training.window_sampling import MARGIN_S, Selected, lay
 
 RATE_HZ, WINDOW = 2000, 4000
 ONE_CLASS = DataOptions(classes=(UPCALL,))
@@ -263,7 +263,7 @@ def test_sound_that_cannot_be_read_is_in_no_window(tmp_path: Path) -> None:
 
 
 def test_only_the_sound_around_windows_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from whalescan.sound import reading
+    from whalescan.audio import reading
 
     path = write_sound(tmp_path / "a.wav", noise(320, rate_hz=8000), 8000)
     annotate(path, call(200, 201))

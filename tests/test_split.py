@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whalescan import UsageError
-from whalescan.learn.examples import Examples
-from whalescan.learn.split import split, split_csv
+from whalescan.training.examples import Examples
+from whalescan.training.split import split, split_csv
 
 
 def examples(groups: Sequence[str], targets: Sequence[Sequence[int]], names: Sequence[str] = ()) -> Examples:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whalescan.calls.strata import EDGES, by_stratum, drawn, found_at, sample_order, stratum
 from whalescan.core import Detection
+from whalescan.detections.stratified_sampling import EDGES, by_stratum, drawn, found_at, sample_order, stratum
 
 
 def call(number: int, score: float | None, review: str = "unreviewed") -> Detection:

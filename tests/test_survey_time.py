@@ -15,10 +15,10 @@ import whalescan
 from tests.conftest import write_sound
 from tests.test_sidecars import Raw, write_xwav
 from whalescan import Status
-from whalescan.config import TableOptions
-from whalescan.engine import plan
-from whalescan.learn.simulation import SeaOptions, write_recordings
+from whalescan.engine import chunking
+from whalescan.options import TableOptions
 from whalescan.survey.run import detect
+from whalescan.training.simulation import SeaOptions, write_recordings
 
 RATE = 2000
 Deployment = tuple[Path, Path, list[tuple[datetime, float, float]]]
@@ -251,7 +251,7 @@ def test_chunks_do_not_show_at_jumps_and_borders(
     for name in ("a", "b"):
         shutil.copytree(deployment[0] / name, folder / name)
     whalescan.scan(folder, tmp_path / "one", hop=0.5, threshold=0.3, batch_size=4)
-    monkeypatch.setattr(plan, "CHUNK_S", chunk_s)
+    monkeypatch.setattr(chunking, "CHUNK_S", chunk_s)
     whalescan.scan(folder, tmp_path / "other", hop=0.5, threshold=0.3, batch_size=4)
     for path in (tmp_path / "one").rglob("*"):
         if path.suffix in (".csv", ".txt"):

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from tests.conftest import SHARED
 from whalescan import Annotation, Detection, Outcome, Recording, Status, TableError, WindowGrid, read_selections
-from whalescan.core import GapKind, Loss, OutputError, WindowScores
-from whalescan.tables import csvs, files, raven
+from whalescan.core import GapKind, Loss, OutputError, WindowScores, files
+from whalescan.scores.score_file import ScoreFile, read_scores, score_path, write_scores
+from whalescan.tables import csvs, raven
 from whalescan.tables.csvs import FileRow
 from whalescan.tables.raven import Placed, SelectionOptions
-from whalescan.tables.scorefile import ScoreFile, read_scores, score_path, write_scores
 
 OPTIONS = SelectionOptions("whalescan 0.1.0 test")
 

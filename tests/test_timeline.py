@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from whalescan.audio import gaps, timeline
+from whalescan.audio.windows import cut, hearing, unheard
 from whalescan.core import GapKind, Piece, Recording, WindowGrid, from_ns
-from whalescan.sound import gaps, timeline
-from whalescan.sound.windows import cut, hearing, unheard
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

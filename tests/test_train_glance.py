@@ -17,15 +17,15 @@ from whalescan import UsageError, load_model
 from whalescan.cli import main
 from whalescan.core import FloatArray
 from whalescan.detector.frontend import FrontEnd
-from whalescan.detector.modelfile import load_glance
-from whalescan.detector.spec import FrontEndOptions, find_model
-from whalescan.learn import glance as glance_module
-from whalescan.learn.checkpoint import checkpoint_path
-from whalescan.learn.glance import GlanceTraining, teach_glance
-from whalescan.learn.glance_lessons import hold_back
-from whalescan.learn.options import TrainWork
-from whalescan.learn.soundtracks import Sounds, soundtracks
-from whalescan.learn.split import held_out_names
+from whalescan.detector.model_file import load_glance
+from whalescan.detector.model_spec import FrontEndOptions, find_model
+from whalescan.training import glance as glance_module
+from whalescan.training.checkpoint import checkpoint_path
+from whalescan.training.glance import GlanceTraining, teach_glance
+from whalescan.training.glance_lessons import hold_back
+from whalescan.training.options import TrainWork
+from whalescan.training.soundtracks import Sounds, soundtracks
+from whalescan.training.split import held_out_names
 
 FRONTEND = FrontEnd(FrontEndOptions())
 N_SAMPLES = 27_096

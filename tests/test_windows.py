@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.test_timeline import START, recording
+from whalescan.audio import timeline
+from whalescan.audio.windows import cut, hearing, unheard
 from whalescan.core import FloatArray, Piece, Recording, WindowGrid
-from whalescan.engine import plan
-from whalescan.sound import timeline
-from whalescan.sound.windows import cut, hearing, unheard
+from whalescan.engine import chunking
 
 GRIDS = st.sampled_from([500, 1000, 2000, 2700, 4000]).map(lambda hop: WindowGrid(2000, 4000, hop))
 FRAMES = st.integers(100, 60_000)
@@ -48,11 +48,11 @@ def test_chunks_hear_what_the_whole_recording_hears(
     chain: tuple[Recording, tuple[Recording, ...]], grid: WindowGrid, batch: int
 ) -> None:
     one, after = chain
-    within = plan.reach(one, after, grid)
+    within = chunking.reach(one, after, grid)
     sound = np.random.default_rng(1).standard_normal(within.n_samples).astype(np.float32)
-    n = plan.n_windows(one, after, grid)
+    n = chunking.n_windows(one, after, grid)
     whole = all_windows(sound[: grid.begin_sample(n - 1) + 4000], grid, n, within.jumps)
-    for chunk in plan.chunks(one, 1, grid, batch, after):
+    for chunk in chunking.chunks(one, 1, grid, batch, after):
         begin, end = chunk.needed_samples(grid)
         here = [jump - begin for jump in within.jumps if begin < jump < end]
         own = all_windows(sound[begin:end], grid, chunk.n_windows, here)
@@ -65,8 +65,8 @@ def test_each_window_holds_what_it_hears_and_nothing_else(
     chain: tuple[Recording, tuple[Recording, ...]], grid: WindowGrid
 ) -> None:
     one, after = chain
-    within = plan.reach(one, after, grid)
-    n = plan.n_windows(one, after, grid)
+    within = chunking.reach(one, after, grid)
+    n = chunking.n_windows(one, after, grid)
     sound = np.arange(1, within.n_samples + 1, dtype=np.float32)
     heard = hearing(grid, 0, n, within.n_samples, within.jumps)
     for window, (begin, end) in zip(cut(sound, grid, heard, np.arange(n)), heard.tolist(), strict=True):

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from tests.conftest import recording_of
-from whalescan.config import WorkOptions
 from whalescan.core import UsageError
-from whalescan.detector.scoring import Scorer
-from whalescan.detector.spec import find_model
-from whalescan.engine import gpus, machine, plan, workforce
+from whalescan.detector.model_spec import find_model
+from whalescan.detector.scorer import Scorer
+from whalescan.engine import chunking, cluster, gpus, local_cluster
 from whalescan.engine.gpus import Gpu, gpus_for, processes_each, suited_batch_size
 from whalescan.engine.worker import Task, UnfitError, score_chunk
+from whalescan.options import WorkOptions
 from whalescan.survey.job import batch_size
 
 NVIDIA_SMI = """#!/bin/sh
@@ -42,7 +42,7 @@ def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("n_threads", [1, 2, 4, 5, 16, 33])
 def test_the_cores_of_a_machine_are_shared_among_a_few_processes(n_threads: int) -> None:
-    specs = machine._specs(n_threads, [], "auto")
+    specs = local_cluster._specs(n_threads, [], "auto")
     shares = [spec["options"]["nthreads"] for spec in specs.values()]
     assert sum(shares) == n_threads
     assert max(shares) <= 4
@@ -76,12 +76,12 @@ def test_a_gpu_is_shared_by_as_many_processes_as_it_and_the_cores_bear() -> None
 
 
 def test_processes_see_their_own_gpu_only() -> None:
-    specs = machine._specs(16, [BIG, replace(BIG, name="2")], "auto")
+    specs = local_cluster._specs(16, [BIG, replace(BIG, name="2")], "auto")
     assert [spec["options"]["env"]["CUDA_VISIBLE_DEVICES"] for spec in specs.values()] == [BIG.name] * 2 + ["2"] * 2
     assert [spec["options"]["nthreads"] for spec in specs.values()] == [4] * 4
-    one = machine._specs(2, [BIG], "auto")[0]["options"]
+    one = local_cluster._specs(2, [BIG], "auto")[0]["options"]
     assert one["nthreads"] == 3, "two score, and one reads"
-    assert machine._specs(16, [BIG], "cuda:1")[0]["options"]["env"] == {}, "a number among all of them"
+    assert local_cluster._specs(16, [BIG], "cuda:1")[0]["options"]["env"] == {}, "a number among all of them"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_a_batch_that_memory_does_not_hold_is_scored_in_parts_and_said(monkeypat
 def test_a_worker_of_another_version_scores_nothing(sea: Path) -> None:
     model = find_model()
     task = Task(model, model.spec.grid(0.5), "cpu", 32, version="0.0.1")
-    (chunk, *_) = plan.chunks(recording_of(next(sea.glob("*.wav"))), 1, task.grid, 32)
+    (chunk, *_) = chunking.chunks(recording_of(next(sea.glob("*.wav"))), 1, task.grid, 32)
     with pytest.raises(UnfitError, match=r"where the run has 0\.0\.1; install the same there") as refused:
         score_chunk(chunk, task)
     assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value), "it travels to the client"
@@ -154,12 +154,12 @@ def test_options_that_contradict_each_other() -> None:
 
 
 def test_little_sound_is_scored_here_and_much_in_processes_of_its_own() -> None:
-    with workforce.workforce(WorkOptions(workers=3, in_processes=True), 60) as workers:
+    with cluster.workforce(WorkOptions(workers=3, in_processes=True), 60) as workers:
         assert workers.shares_memory
         assert (workers.census().n_workers, workers.census().n_threads) == (1, 3)
         assert not workers.census().has_gpus
-    with workforce.workforce(WorkOptions(workers=2, in_processes=True, device="cpu"), 3600) as workers:
+    with cluster.workforce(WorkOptions(workers=2, in_processes=True, device="cpu"), 3600) as workers:
         assert not workers.shares_memory
         assert workers.census().n_threads == 2
-    with workforce.workforce(WorkOptions(workers=2), 3600) as workers:
+    with cluster.workforce(WorkOptions(workers=2), 3600) as workers:
         assert workers.shares_memory, "a script would be started again in each process"

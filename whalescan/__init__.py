@@ -9,8 +9,8 @@
 Importing this package does not import torch.
 """
 
-from whalescan._api import load_model, scan
 from whalescan._version import __version__
+from whalescan.api import load_model, scan
 from whalescan.core import (
     Annotation,
     ClusterError,
@@ -26,7 +26,7 @@ from whalescan.core import (
     WhalescanError,
     WindowGrid,
 )
-from whalescan.detector.spec import Model, ModelSpec
+from whalescan.detector.model_spec import Model, ModelSpec
 from whalescan.survey.outputs import Survey
 from whalescan.tables.selections import read_selections
 

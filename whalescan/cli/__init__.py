@@ -1,17 +1,6 @@
-"""The door: parse, call one function, print, exit. Each module adds its commands to the group."""
+"""The command line: each module adds its commands to the group in `group`."""
 
-from whalescan.cli import checking, cutting, evaluating, looking, reporting, reviewing, scanning, simulating, teaching
-from whalescan.cli.door import main
+from whalescan.cli import check, clips, evaluate, import_review, report, review, run, simulate, train
+from whalescan.cli.group import main
 
-__all__ = [
-    "checking",
-    "cutting",
-    "evaluating",
-    "looking",
-    "main",
-    "reporting",
-    "reviewing",
-    "scanning",
-    "simulating",
-    "teaching",
-]
+__all__ = ["check", "clips", "evaluate", "import_review", "main", "report", "review", "run", "simulate", "train"]

@@ -1,6 +1,6 @@
 """The nouns and the errors. Every floor of the house speaks in these words."""
 
-from whalescan.core.calls import Annotation, Detection, Outcome, Status, plain_text
+from whalescan.core.detection import Annotation, Detection, Outcome, Status, plain_text
 from whalescan.core.errors import (
     ClusterError,
     DiskError,
@@ -11,8 +11,8 @@ from whalescan.core.errors import (
     UsageError,
     WhalescanError,
 )
-from whalescan.core.place import Position
-from whalescan.core.sound import BoolArray, FloatArray, IntArray, PcmLayout, Recording, WindowScores
+from whalescan.core.position import Position
+from whalescan.core.recording import BoolArray, FloatArray, IntArray, PcmLayout, Recording, WindowScores
 from whalescan.core.time import Gap, GapKind, Loss, Piece, WindowGrid, from_ns, to_ns
 
 __all__ = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from whalescan.core import WindowGrid
-from whalescan.detector.spec import ModelSpec
+from whalescan.detector.model_spec import ModelSpec
 
 BATCH_SIZE = 32
 """Windows at a time that suit a processor."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from whalescan.core import FloatArray, UsageError
-from whalescan.core.stages import is_watched
+from whalescan.core.profiling import is_watched
 
 AT_ONCE = 2
 """Chunks that a process scores at a time on a GPU: while the processor sees to the one, the GPU has the other."""

@@ -28,7 +28,7 @@ from torch.nn.functional import interpolate, pad
 
 from whalescan.detector import complexity
 from whalescan.detector.complexity import mean_over_bins
-from whalescan.detector.spec import FrontEndOptions
+from whalescan.detector.model_spec import FrontEndOptions
 
 N_CHANNELS = 3
 _SILENCE = 1e-6

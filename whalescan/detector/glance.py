@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from whalescan.detector.frontend import COLUMN_FRAMES, N_CHANNELS, FrontEnd
+from whalescan.detector.model_spec import ARCHITECTURE, FrontEndOptions
 from whalescan.detector.network import KERAS_EPS, streamlined
-from whalescan.detector.spec import ARCHITECTURE, FrontEndOptions
 
 _FIRST_FRAME = 3
 """The frame in the middle of what the first column sees: the first two convolutions are not padded."""

@@ -16,16 +16,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from whalescan.audio.windows import cut, hearing, is_whole
 from whalescan.core import BoolArray, FloatArray, IntArray, WindowGrid, WindowScores
-from whalescan.core.stages import stage
+from whalescan.core.profiling import stage
 from whalescan.detector import complexity
 from whalescan.detector.batching import MARGIN_FRAMES, Batching, batching
 from whalescan.detector.device import arrive, best_dtype, choose_device, settle, settled
 from whalescan.detector.glance import Glance, prepare_to_glance
-from whalescan.detector.modelfile import load_glance
-from whalescan.detector.scoring import Scorer
-from whalescan.detector.spec import Model
-from whalescan.sound.windows import cut, hearing, is_whole
+from whalescan.detector.model_file import load_glance
+from whalescan.detector.model_spec import Model
+from whalescan.detector.scorer import Scorer
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from torch.nn.functional import linear
 
 from whalescan.core import ModelError
 from whalescan.detector.frontend import N_CHANNELS, FrontEnd
-from whalescan.detector.spec import FrontEndOptions
+from whalescan.detector.model_spec import FrontEndOptions
 
 KERAS_EPS = 1e-3
 """The ImageNet weights were trained with Keras' BatchNorm epsilon; timm's 1e-5 shifts every feature."""

@@ -16,9 +16,11 @@ from contextlib import suppress
 
 from distributed import Future, KilledWorker, Worker
 
+from whalescan.audio import recordings
 from whalescan.core import ModelError, RecordingError, UsageError
-from whalescan.engine.interruption import Interruption
-from whalescan.engine.plan import Chunk
+from whalescan.engine.chunking import Chunk
+from whalescan.engine.cluster import GPU, Workforce
+from whalescan.engine.signals import Interruption
 from whalescan.engine.worker import (
     CalledOff,
     OutOfSightError,
@@ -31,8 +33,6 @@ from whalescan.engine.worker import (
     work,
     work_for_a_gpu,
 )
-from whalescan.engine.workforce import GPU, Workforce
-from whalescan.sound import recordings
 
 DEATHS = 3
 """Workers that may die of a chunk before it is given up."""

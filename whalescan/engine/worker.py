@@ -15,23 +15,14 @@ import numpy as np
 from distributed import get_worker
 
 from whalescan._version import __version__
-from whalescan.core import (
-    BoolArray,
-    FloatArray,
-    GapKind,
-    Loss,
-    ModelError,
-    RecordingError,
-    WindowGrid,
-    WindowScores,
-)
-from whalescan.core.stages import Span, stage, watching
+from whalescan.audio import reading, recordings
+from whalescan.audio.windows import hearing, unheard
+from whalescan.core import BoolArray, FloatArray, GapKind, Loss, ModelError, RecordingError, WindowGrid, WindowScores
+from whalescan.core.profiling import Span, stage, watching
 from whalescan.detector.batching import Batching, batching
-from whalescan.detector.spec import DEFAULT_MODEL, Model, find_model
-from whalescan.engine.patience import patiently
-from whalescan.engine.plan import Chunk, n_windows, reach
-from whalescan.sound import reading, recordings
-from whalescan.sound.windows import hearing, unheard
+from whalescan.detector.model_spec import DEFAULT_MODEL, Model, find_model
+from whalescan.engine.chunking import Chunk, n_windows, reach
+from whalescan.engine.retry import patiently
 
 if TYPE_CHECKING:
     from whalescan.detector.glancing import AnyScorer

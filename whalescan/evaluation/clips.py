@@ -13,14 +13,14 @@ import soxr
 from sklearn.metrics import accuracy_score, average_precision_score, brier_score_loss, roc_auc_score
 from tqdm import tqdm
 
-from whalescan.config import ScoreOptions
+from whalescan.audio.windows import cut, hearing
 from whalescan.core import FloatArray, UsageError, WindowGrid
-from whalescan.detector.spec import UPCALL, Model, find_model
-from whalescan.evaluation import intervals, measures
-from whalescan.evaluation.intervals import Draws, Interval
-from whalescan.evaluation.measures import Calibration, Flags, Numbers
+from whalescan.detector.model_spec import UPCALL, Model, find_model
+from whalescan.evaluation import bootstrap, metrics
+from whalescan.evaluation.bootstrap import Draws, Interval
+from whalescan.evaluation.metrics import Calibration, Flags, Numbers
 from whalescan.evaluation.wording import some_of
-from whalescan.sound.windows import cut, hearing
+from whalescan.options import ScoreOptions
 
 TABLE, FOLDER = "train.csv", "train"
 HELD_OUT = "validation"
@@ -101,8 +101,8 @@ def evaluate_clips(model_path: Path, root: Path, options: ClipOptions) -> ClipEv
         scores=scores,
         threshold=threshold,
         values={name: measure(is_call, scores) for name, measure in wanted.items()},
-        intervals=intervals.over_clips(is_call, scores, wanted, options.draws),
-        calibration=measures.calibration(scores, is_call),
+        intervals=bootstrap.over_clips(is_call, scores, wanted, options.draws),
+        calibration=metrics.calibration(scores, is_call),
         draws=options.draws,
         notes=tuple(notes),
     )
@@ -165,7 +165,7 @@ def _score(
 ) -> tuple[list[str], Numbers, list[str]]:
     """Clips that can be read, their scores, and what is wrong with the others."""
     from whalescan.detector.device import choose_device  # torch takes seconds to import
-    from whalescan.detector.scoring import Scorer  # torch takes seconds to import
+    from whalescan.detector.scorer import Scorer  # torch takes seconds to import
 
     grid = model.spec.grid(ScoreOptions.hop_s)
     side_by_side = WindowGrid(grid.rate_hz, grid.window_samples, grid.window_samples)

@@ -9,12 +9,12 @@ from functools import partial
 import numpy as np
 
 from whalescan.core import Annotation, Recording, UsageError
-from whalescan.evaluation import intervals, measures
-from whalescan.evaluation.intervals import FEW_RECORDINGS, Draws, Interval
+from whalescan.evaluation import bootstrap, metrics
+from whalescan.evaluation.annotations import Truth
+from whalescan.evaluation.bootstrap import FEW_RECORDINGS, Draws, Interval
 from whalescan.evaluation.matching import Verdict, match
-from whalescan.evaluation.measures import PER_HOUR, Calibration, Curve, Point, Tally
-from whalescan.evaluation.sources import Heard, Source
-from whalescan.evaluation.truth import Truth
+from whalescan.evaluation.metrics import PER_HOUR, Calibration, Curve, Point, Tally
+from whalescan.evaluation.scored_sources import Heard, Source
 from whalescan.evaluation.wording import in_hours
 
 
@@ -159,7 +159,7 @@ def evaluate(source: Source, truth: Truth, options: EvaluateOptions) -> Evaluati
         )
     events = [_events(heard, truth, options.tolerance_s) for heard in common]
     counted = _tally(common, events, truth)
-    whole = measures.curve(counted)
+    whole = metrics.curve(counted)
     wanted = MEASURES | {recall_name(f): partial(_recall_at, per_hour=f) for f in PER_HOUR}
     results = tuple(_result(heard, events[i], counted.of(i), threshold) for i, heard in enumerate(common))
     return Evaluation(
@@ -169,8 +169,8 @@ def evaluate(source: Source, truth: Truth, options: EvaluateOptions) -> Evaluati
         recordings=results,
         curve=whole,
         point=whole.at(threshold),
-        intervals=intervals.over_recordings(counted, wanted, options.draws),
-        calibration=measures.calibration(counted.scores, counted.is_hit),
+        intervals=bootstrap.over_recordings(counted, wanted, options.draws),
+        calibration=metrics.calibration(counted.scores, counted.is_hit),
         advice=(*_for_false_positives(whole, options.per_hour), *_for_precision(whole, options.precision)),
         n_aside=sum(event.verdict is Verdict.ASIDE for own in events for event in own),
         notes=(*source.notes, *truth.notes, *_reservations(whole, len(common), source.lowest, options)),
@@ -203,11 +203,11 @@ def _tally(heard: Sequence[Heard], events: Sequence[Sequence[Event]], truth: Tru
     ]
     scores, is_hit, recording = zip(*counting, strict=True) if counting else ((), (), ())
     n_calls = np.array([len(truth.calls[one.recording.name]) for one in heard], np.int64)
-    return measures.tally(scores, is_hit, recording, n_calls, np.array([one.hours for one in heard]))
+    return metrics.tally(scores, is_hit, recording, n_calls, np.array([one.hours for one in heard]))
 
 
 def _result(heard: Heard, events: tuple[Event, ...], counted: Tally, threshold: float) -> RecordingResult:
-    own = measures.curve(counted)
+    own = metrics.curve(counted)
     return RecordingResult(heard.recording, heard.hours, events, own.n_calls, own.average_precision(), own.at(threshold))
 
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from whalescan.detector.spec import UPCALL, Model
-from whalescan.evaluation import outputs, recalibrate
+from whalescan.core.files import check_writable
+from whalescan.detector.model_spec import UPCALL, Model
+from whalescan.evaluation import calibration, outputs
+from whalescan.evaluation.annotations import TruthOptions, read_truth
 from whalescan.evaluation.clips import ClipOptions, evaluate_clips
 from whalescan.evaluation.evaluate import EvaluateOptions, Evaluation, evaluate
-from whalescan.evaluation.sources import SourceOptions, read_source
+from whalescan.evaluation.scored_sources import SourceOptions, read_source
 from whalescan.evaluation.summary import clip_summary, summary
-from whalescan.evaluation.truth import TruthOptions, read_truth
-from whalescan.tables.files import check_writable
 
 _PER_HOUR = 1.0
 
@@ -47,7 +47,7 @@ def judge_recordings(
         UsageError, TableError: when there is nothing that can be compared, or too little to calibrate on.
         OutputError: when the results cannot be written.
     """
-    model = recalibrate.model_of(asked.detections) if calibrated else None
+    model = calibration.model_of(asked.detections) if calibrated else None
     if asked.output is not None:
         check_writable(asked.output)
     said = read_source(asked.detections, source)
@@ -62,11 +62,11 @@ def judge_recordings(
 
 def _calibrate(model: Model, found: Evaluation, label: str, options: EvaluateOptions, output: Path) -> str:
     """Write the model with new meaning of its scores, and say what they mean."""
-    from whalescan.detector.modelfile import rewrite_model  # torch takes seconds to import
+    from whalescan.detector.model_file import rewrite_model  # torch takes seconds to import
 
-    fitted = recalibrate.fit(found, options.per_hour[0] if options.per_hour else _PER_HOUR)
+    fitted = calibration.fit(found, options.per_hour[0] if options.per_hour else _PER_HOUR)
     column = model.spec.classes.index(label or UPCALL) if len(model.spec.classes) > 1 else 0
-    rewrite_model(output, model, recalibrate.recalibrated(model.spec, fitted, column, found))
+    rewrite_model(output, model, calibration.recalibrated(model.spec, fitted, column, found))
     return (
         f"{output}: calibrated on {fitted.n_hits} hits and {fitted.n_false} false alarms in {fitted.hours:.2f} hours; its "
         f"threshold {fitted.threshold:g} lets about {fitted.expected_per_hour:g} false alarms an hour through"

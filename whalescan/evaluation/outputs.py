@@ -10,13 +10,13 @@ from typing import Any
 
 from whalescan._version import __version__
 from whalescan.core import Annotation, Recording, plain_text
+from whalescan.core.files import csv_bytes, write_whole
+from whalescan.evaluation.bootstrap import Draws, Interval
 from whalescan.evaluation.clips import ClipEvaluation
 from whalescan.evaluation.evaluate import Evaluation, Event, RecordingResult, recall_name
-from whalescan.evaluation.intervals import Draws, Interval
 from whalescan.evaluation.matching import RULE, Verdict
-from whalescan.evaluation.measures import PER_HOUR, Curve, Point
+from whalescan.evaluation.metrics import PER_HOUR, Curve, Point
 from whalescan.evaluation.wording import count, in_hours
-from whalescan.tables.files import csv_bytes, write_whole
 from whalescan.tables.raven import COLUMNS as RAVEN_COLUMNS
 
 POINT_COLUMNS = ("hits", "misses", "false_positives", "precision", "recall", "f1", "false_positives_per_hour")
@@ -52,7 +52,7 @@ def write(folder: Path, found: Evaluation, given: Mapping[str, object]) -> None:
 
 def write_clips(folder: Path, found: ClipEvaluation, given: Mapping[str, object]) -> None:
     """Write every file of an evaluation of clips, as `write` does."""
-    from whalescan.evaluation import figures  # matplotlib takes its time
+    from whalescan.evaluation import plots  # matplotlib takes its time
 
     document = {
         **_head(given, found.notes, found.draws),
@@ -68,23 +68,23 @@ def write_clips(folder: Path, found: ClipEvaluation, given: Mapping[str, object]
     write_whole(folder / "clips.csv", csv_bytes(CLIP_COLUMNS, ((n, str(int(c)), f"{s:.6f}") for n, c, s in clips)))
     title = f"{found.model}\n{count(len(found.names), 'clip')}, {int(found.is_call.sum()):,} with a call"
     auc = f"{title}; AUC {found.values['AUC']:.3f}"
-    write_whole(folder / "receiver_operating.png", figures.receiver_operating(found.is_call, found.scores, auc))
+    write_whole(folder / "receiver_operating.png", plots.receiver_operating(found.is_call, found.scores, auc))
     if found.calibration:
-        write_whole(folder / "reliability.png", figures.reliability(found.calibration, title, "clips with a call"))
+        write_whole(folder / "reliability.png", plots.reliability(found.calibration, title, "clips with a call"))
 
 
 def _pictures(found: Evaluation) -> Iterator[tuple[str, bytes]]:
-    from whalescan.evaluation import figures  # matplotlib takes its time
+    from whalescan.evaluation import plots  # matplotlib takes its time
 
     curve, point = found.curve, found.point
     average = curve.average_precision()
     effort = f"{in_hours(curve.hours)} of {count(len(found.recordings), 'recording')}"
     title = f"{found.detector}\n{count(curve.n_calls, 'call')} in {effort}"
     full = title if average is None else f"{title}; average precision {average:.3f}"
-    yield "precision_recall.png", figures.precision_recall(curve, point, full)
-    yield "recall_false_positives.png", figures.recall_over_false_positives(curve, point, full)
+    yield "precision_recall.png", plots.precision_recall(curve, point, full)
+    yield "recall_false_positives.png", plots.recall_over_false_positives(curve, point, full)
     if found.calibration:
-        yield "reliability.png", figures.reliability(found.calibration, title, "detections that are calls")
+        yield "reliability.png", plots.reliability(found.calibration, title, "detections that are calls")
 
 
 def _document(found: Evaluation, given: Mapping[str, object]) -> dict[str, Any]:

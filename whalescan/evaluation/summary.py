@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from textwrap import fill
 
+from whalescan.evaluation.bootstrap import PERCENT, Interval
 from whalescan.evaluation.clips import ClipEvaluation
 from whalescan.evaluation.evaluate import Advice, Evaluation, recall_name
-from whalescan.evaluation.intervals import PERCENT, Interval
 from whalescan.evaluation.matching import RULE
-from whalescan.evaluation.measures import PER_HOUR, Point
+from whalescan.evaluation.metrics import PER_HOUR, Point
 from whalescan.evaluation.wording import count, in_hours
 
 _INDENT, _WIDTH = 28, 110

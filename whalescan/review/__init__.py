@@ -1,1 +1,1 @@
-"""Where people judge calls: a page served on this machine alone, and what it stores."""
+"""Validation of detections by people: on the local page, and in Raven tables."""

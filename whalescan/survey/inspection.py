@@ -8,15 +8,15 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from whalescan.config import ScoreOptions
+from whalescan.audio import recordings
+from whalescan.audio.recordings import Found
+from whalescan.audio.start_times import ClockOptions
 from whalescan.core import Outcome, Recording, RecordingError, Status
-from whalescan.sound import recordings
-from whalescan.sound.clocks import ClockOptions
-from whalescan.sound.recordings import Found
+from whalescan.options import ScoreOptions
+from whalescan.scores.score_file import read_recording, score_path
+from whalescan.scores.sequences import Scored
 from whalescan.survey.outputs import FILES
-from whalescan.tables.chains import Scored
 from whalescan.tables.csvs import FileRow, listed_files
-from whalescan.tables.scorefile import read_recording, score_path
 
 _READERS = 8
 """Headers read at a time: on a shared disk, waiting is what takes time."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from whalescan._version import __version__
-from whalescan.calls.detections import DetectionRule
-from whalescan.config import ScoreOptions, TableOptions, WorkOptions
 from whalescan.core import ModelError, UsageError, WindowGrid
+from whalescan.detections.detection_rule import DetectionRule
 from whalescan.detector.batching import BATCH_SIZE
-from whalescan.detector.spec import UPCALL, Model, find_model
+from whalescan.detector.model_spec import UPCALL, Model, find_model
 from whalescan.engine.gpus import gpus_for, suited_batch_size
+from whalescan.options import ScoreOptions, TableOptions, WorkOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from whalescan.core import UsageError
-from whalescan.tables.files import remove_partials, write_whole
+from whalescan.core.files import remove_partials, write_whole
 
 LOCK, HOLDER = ".lock", ".lock-holder"
 

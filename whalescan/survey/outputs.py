@@ -8,23 +8,24 @@ from pathlib import Path
 
 import numpy as np
 
-from whalescan.calls import judgements
-from whalescan.calls.detections import DetectionRule
-from whalescan.calls.presence import Bin
+from whalescan.audio import timeline
+from whalescan.audio.start_times import parse_zone
 from whalescan.core import Detection, IntArray, Loss, Outcome, Status
-from whalescan.sound import timeline
-from whalescan.sound.clocks import parse_zone
-from whalescan.survey.accounts import Accounts, Listened, account, heard_in, in_bins, lost_on_all
-from whalescan.survey.views import Views
+from whalescan.core.files import write_whole
+from whalescan.detections import validations
+from whalescan.detections.detection_rule import DetectionRule
+from whalescan.detections.presence import Bin
+from whalescan.scores import validation_store
+from whalescan.scores.score_file import ScoreFile
+from whalescan.scores.sequences import Scored, call_all
+from whalescan.survey.effort import Accounts, Listened, account, heard_in, in_bins, lost_on_all
+from whalescan.survey.output_settings import Views
 from whalescan.tables import bins as bin_tables
-from whalescan.tables import csvs, judgementfile, raven
-from whalescan.tables.chains import Scored, call_all
+from whalescan.tables import csvs, raven
 from whalescan.tables.csvs import FileRow
-from whalescan.tables.files import write_whole
 from whalescan.tables.formats import FORMATS, LEFT_BY_FORMATS
 from whalescan.tables.manifest import Tables
 from whalescan.tables.raven import Placed, SelectionOptions
-from whalescan.tables.scorefile import ScoreFile
 
 _TABLE_SUFFIX = ".whalescan.selections.txt"
 DEPLOYMENT_TABLE = "deployment.whalescan.sound.selections.txt"
@@ -109,10 +110,10 @@ def write_tables(output: Path, entries: Sequence[Scored | FileRow], views: Views
 
 def _listen(output: Path, scored: Sequence[Scored], rule: DetectionRule) -> Iterator[tuple[Listened, Outcome, IntArray]]:
     """Calls, with what people said of them, and losses of each recording; and how many of its windows scored how high."""
-    judged = judgementfile.by_recording(output)
+    judged = validation_store.by_recording(output)
     for called in call_all(output / "scores", scored, rule):
         name = called.recording.name
-        calls = judgements.apply(called.calls, judged.get(name, {}), rule.separation_s)
+        calls = validations.apply(called.calls, judged.get(name, {}), rule.separation_s)
         losses = lost_on_all([one.losses for one in called.scores])
         highest = np.concatenate([one.windows.scores.max(axis=1) for one in called.scores])
         counts = np.histogram(highest, SCORE_PARTS, (0, 1))[0]  # NaN is in no part

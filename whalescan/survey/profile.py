@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from whalescan.core import TableError
-from whalescan.core.stages import Span
-from whalescan.tables.files import write_whole
+from whalescan.core.files import write_whole
+from whalescan.core.profiling import Span
 
 PROFILE = "profile.json"
 _MOST_SPANS = 200_000

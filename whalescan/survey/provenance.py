@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from whalescan._version import __version__
-from whalescan.calls.detections import DetectionRule
-from whalescan.calls.presence import PresenceRule
-from whalescan.config import ScoreOptions, TableOptions
 from whalescan.core import TableError
-from whalescan.detector.spec import DEFAULT_MODEL
+from whalescan.core.files import write_whole
+from whalescan.detections.detection_rule import DetectionRule
+from whalescan.detections.presence import PresenceRule
+from whalescan.detector.model_spec import DEFAULT_MODEL
+from whalescan.options import ScoreOptions, TableOptions
 from whalescan.survey.job import Job, Method
+from whalescan.survey.output_settings import Views
 from whalescan.survey.outputs import PROVENANCE, Survey
-from whalescan.survey.views import Views
-from whalescan.tables.files import write_whole
 
 _PACKAGES = ("torch", "timm", "numpy", "scipy", "soundfile", "soxr", "dask", "distributed")
 

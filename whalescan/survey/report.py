@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from whalescan.audio.start_times import parse_zone
 from whalescan.core import Position
-from whalescan.pages.facts import ReportFacts
-from whalescan.pages.report import report_html
-from whalescan.sound.clocks import parse_zone
-from whalescan.survey import album, provenance
-from whalescan.survey.opened import Opened
+from whalescan.core.files import write_whole
+from whalescan.report.report_data import ReportFacts
+from whalescan.report.report_html import report_html
+from whalescan.survey import contact_sheets, provenance
+from whalescan.survey.finished_run import Opened
 from whalescan.survey.outputs import REPORT, Survey
-from whalescan.tables.files import write_whole
 
 
 def write_report(output: Path, survey: Survey) -> None:
@@ -46,7 +46,7 @@ def _facts(survey: Survey, opened: Opened, now: datetime) -> ReportFacts:
         threshold=survey.views.rule.threshold,
         window_counts=survey.window_counts,
         presence_rule=survey.views.presence.sentence,
-        sheets=album.sheets(opened, survey.detections),
+        sheets=contact_sheets.sheets(opened, survey.detections),
         provenance=document,
         written_utc=now,
     )

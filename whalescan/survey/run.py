@@ -9,24 +9,25 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from whalescan.config import TableOptions
-from whalescan.core.stages import stage, watching
-from whalescan.sound import recordings
-from whalescan.sound.clocks import ClockOptions
+from whalescan.audio import recordings
+from whalescan.audio.start_times import ClockOptions
+from whalescan.core.files import check_writable
+from whalescan.core.profiling import stage, watching
+from whalescan.options import TableOptions
+from whalescan.scores import validation_store
 from whalescan.survey import provenance
 from whalescan.survey.inspection import inspect_all, kept_entries
 from whalescan.survey.job import Job, method
 from whalescan.survey.lock import alone
-from whalescan.survey.logbook import Logbook
-from whalescan.survey.noaa import check_reports, write_reports
+from whalescan.survey.noaa_reports import check_reports, write_reports
+from whalescan.survey.output_settings import Views
 from whalescan.survey.outputs import PROVENANCE, Survey, write_tables
 from whalescan.survey.profile import PROFILE, Profile
 from whalescan.survey.provenance import Kept
 from whalescan.survey.report import write_report
+from whalescan.survey.run_log import Logbook
 from whalescan.survey.scoring import score_all
-from whalescan.survey.views import Views
-from whalescan.tables import judgementfile, manifest
-from whalescan.tables.files import check_writable
+from whalescan.tables import manifest
 
 
 def run(job: Job) -> Survey:
@@ -111,7 +112,7 @@ def views_again(kept: Kept, threshold: float | None = None, options: TableOption
 def _check_kept(output: Path) -> None:
     """See before hours of work that what an earlier run and its reviewers left can be read."""
     manifest.read(output)
-    judgementfile.read(output)
+    validation_store.read(output)
 
 
 def _check_device(name: str) -> None:

@@ -6,27 +6,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from whalescan.audio import timeline
 from whalescan.core import Recording, WindowGrid
-from whalescan.core.stages import stage
+from whalescan.core.profiling import stage
 from whalescan.detector.batching import BATCH_SIZE
-from whalescan.engine import plan
+from whalescan.engine import chunking
+from whalescan.engine.chunking import Chunk
+from whalescan.engine.cluster import report_of, workforce
 from whalescan.engine.dispatch import Dispatch
-from whalescan.engine.interruption import Interruption
-from whalescan.engine.plan import Chunk
-from whalescan.engine.sight import check_sight
+from whalescan.engine.signals import Interruption
 from whalescan.engine.worker import Task
-from whalescan.engine.workforce import report_of, workforce
-from whalescan.sound import timeline
-from whalescan.survey.assembly import JOURNAL_SUFFIX, Assembly
+from whalescan.engine.worker_check import check_sight
+from whalescan.scores.score_file import ScoreFile, score_path
+from whalescan.scores.sequences import Scored
 from whalescan.survey.job import Job, Method
-from whalescan.survey.logbook import Logbook
 from whalescan.survey.outputs import PROVENANCE
 from whalescan.survey.profile import Profile
 from whalescan.survey.progress import Progress
-from whalescan.survey.words import and_more, count
-from whalescan.tables.chains import Scored
+from whalescan.survey.run_log import Logbook
+from whalescan.survey.score_assembly import JOURNAL_SUFFIX, Assembly
+from whalescan.survey.text import and_more, count
 from whalescan.tables.csvs import FileRow
-from whalescan.tables.scorefile import ScoreFile, score_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class _Rest:
     kept: tuple[tuple[int, int], ...]
 
     def kept_s(self, grid: WindowGrid) -> float:
-        total = plan.n_windows(self.recording, self.after, grid)
+        total = chunking.n_windows(self.recording, self.after, grid)
         return self.recording.duration_s * sum(end - begin for begin, end in self.kept) / total
 
 
@@ -108,7 +108,7 @@ def _score(
         if job.work.restart:
             for rest in rests:
                 assembly.forget(rest.recording, rest.channel)
-        step = plan.chunk_windows(task.grid, task.together.n_windows, left_s)
+        step = chunking.chunk_windows(task.grid, task.together.n_windows, left_s)
         dispatch = Dispatch(_chunks(rests, task.grid, step), task, workers, interruption, voice.warn)
         if dispatch.census.has_gpus and job.work.batch_size is None:
             voice.note(f"GPUs of a cluster are used better with --batch-size 512; it is {task.batch_size}")
@@ -132,7 +132,7 @@ def _rests(scored: Sequence[Scored], assembly: Assembly, restart: bool, grid: Wi
     """Every channel with what is kept of it."""
     followers: Mapping[str, Recording] = timeline.followers(entry.recording for entry in scored)
     for entry in scored:
-        after = plan.following(entry.recording, followers, grid)
+        after = chunking.following(entry.recording, followers, grid)
         for channel in entry.channels:
             kept = () if restart else tuple(assembly.kept(entry.recording, channel, after))
             yield _Rest(entry.recording, channel, after, kept)
@@ -142,7 +142,7 @@ def _is_left(rest: _Rest, voice: _Voice, grid: WindowGrid) -> bool:
     """Whether there is something to score; what is kept is noted."""
     if rest.kept:
         voice.progress.skip(rest.kept_s(grid))
-    if rest.kept != ((0, plan.n_windows(rest.recording, rest.after, grid)),):
+    if rest.kept != ((0, chunking.n_windows(rest.recording, rest.after, grid)),):
         return True
     voice.log.write("kept", _named(rest.recording, rest.channel))
     return False
@@ -150,7 +150,7 @@ def _is_left(rest: _Rest, voice: _Voice, grid: WindowGrid) -> bool:
 
 def _chunks(rests: Sequence[_Rest], grid: WindowGrid, step: int) -> Iterator[Chunk]:
     for rest in rests:
-        yield from plan.chunks(rest.recording, rest.channel, grid, step, rest.after, rest.kept)
+        yield from chunking.chunks(rest.recording, rest.channel, grid, step, rest.after, rest.kept)
 
 
 def _finished(whole: ScoreFile, log: Logbook) -> None:

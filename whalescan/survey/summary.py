@@ -7,14 +7,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from whalescan.calls.judgements import precision
-from whalescan.calls.presence import Bin, Result
+from whalescan.audio import timeline
+from whalescan.audio.start_times import ClockOptions
 from whalescan.core import Recording, Status, from_ns
-from whalescan.sound import timeline
-from whalescan.sound.clocks import ClockOptions
+from whalescan.detections.presence import Bin, Result
+from whalescan.detections.validations import precision
+from whalescan.survey.output_settings import Views
 from whalescan.survey.outputs import DAILY, DEPLOYMENT_TABLE, DETECTIONS, FILES, GAPS, HOURLY, REPORT, Survey
-from whalescan.survey.views import Views
-from whalescan.survey.words import and_more, count, hours, kind_of, no_clock, ravens_clock, row, wrapped
+from whalescan.survey.text import and_more, count, hours, kind_of, no_clock, ravens_clock, row, wrapped
 
 
 def summary(survey: Survey, output: Path) -> str:

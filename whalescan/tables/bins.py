@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import tzinfo
 
-from whalescan.calls.presence import Bin
 from whalescan.core import Gap, from_ns
-from whalescan.tables.files import csv_bytes, iso_utc
+from whalescan.core.files import csv_bytes, iso_utc
+from whalescan.detections.presence import Bin
 
 BIN_COLUMNS = (
     "bin_start_utc",

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 from whalescan.core import Detection, Outcome, Recording, Status, TableError
-from whalescan.tables.files import csv_bytes, iso_utc
+from whalescan.core.files import csv_bytes, iso_utc
 
 DETECTION_COLUMNS = (
     "detection_id",

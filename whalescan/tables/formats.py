@@ -16,8 +16,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from whalescan.core import Detection, Recording, UsageError, plain_text
+from whalescan.core.files import csv_bytes
 from whalescan.tables import csvs
-from whalescan.tables.files import csv_bytes
 from whalescan.tables.raven import Placed, SelectionOptions, reviewer_path
 
 Writer = Callable[[Sequence[Placed], SelectionOptions], Mapping[str, bytes]]

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from whalescan.core import TableError
-from whalescan.tables.files import write_whole
+from whalescan.core.files import write_whole
 from whalescan.tables.selections import is_reviewed
 
 FILE = ".tables.json"

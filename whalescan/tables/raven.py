@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from whalescan.core import Annotation, Detection, Recording, plain_text
-from whalescan.tables.files import iso_utc
+from whalescan.core.files import iso_utc
 
 COLUMNS = (
     "Selection",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whalescan.core import Annotation, Recording, TableError
-from whalescan.tables.naming import Named
+from whalescan.tables.recording_names import Named
 
 _COLUMNS = {
     "begin time (s)": "begin",

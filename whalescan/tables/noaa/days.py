@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from whalescan.calls.presence import Bin, Result
+from whalescan.detections.presence import Bin, Result
 from whalescan.tables.noaa.rules import Problem, Row, moment, moment_cell, number, number_cell
 
 RESULTS = frozenset(str(result) for result in Result)

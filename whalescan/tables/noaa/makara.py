@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from whalescan.calls.presence import Bin
+from whalescan.detections.presence import Bin
 from whalescan.tables.noaa.days import (
     HIGHEST_RATE_KHZ,
     LOWEST_RATE_KHZ,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from whalescan.calls.presence import Bin
+from whalescan.detections.presence import Bin
 from whalescan.tables.noaa.days import (
     HIGHEST_RATE_KHZ,
     LOWEST_RATE_KHZ,

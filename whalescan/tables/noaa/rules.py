@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from whalescan.core import OutputError, UsageError, from_ns
-from whalescan.tables.files import csv_bytes
+from whalescan.core.files import csv_bytes
 
 Row = Mapping[str, str]
 

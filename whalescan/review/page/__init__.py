@@ -1,0 +1,1 @@
+"""Where people judge calls: a page served on this machine alone, and what it stores."""

@@ -1,0 +1,1 @@
+"""Import of Raven tables that analysts reviewed."""

@@ -1,0 +1,1 @@
+"""Stored scores and validations, and the detections made of them."""
