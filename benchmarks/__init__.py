@@ -1,1 +1,1 @@
-"""Measurements; ``python -m benchmarks`` runs them and prints a table."""
+"""Benchmarks; ``python -m benchmarks`` runs them and prints a table."""

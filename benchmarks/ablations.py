@@ -1,4 +1,4 @@
-"""What each part of the recipe brings: the same short training with one part changed at a time."""
+"""Ablations: the same short training, each time with one option changed."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from pathlib import Path
 from benchmarks.table import Row
 from whalescan.detector.model_spec import UPCALL
 from whalescan.training.augmentation import AugmentationOptions
-from whalescan.training.options import TrainData, TrainOptions, TrainWork
-from whalescan.training.train import train
+from whalescan.training.train import train_model
+from whalescan.training.training_options import TrainData, TrainingRunOptions, TrainOptions
 
 SHORT = TrainOptions(epochs=2, average_steps=100)
-PLAIN = AugmentationOptions(sea_share=0, noise_share=0, shift_s=0, shift_bins=0, mask_s=0, mask_bins=0, mixup_alpha=1e-3)
+NO_AUGMENTATION = AugmentationOptions(
+    background_share=0, noise_share=0, shift_s=0, shift_bins=0, mask_s=0, mask_bins=0, mixup_alpha=1e-3
+)
 CHANGES = {
     "as shipped": SHORT,
     "features: spectrogram": replace(SHORT, features="spectrogram"),
     "features: complexity alone": replace(SHORT, features="complexity"),
     "random start": replace(SHORT, random_start=True),
-    "no augmentation": replace(SHORT, augmentation=PLAIN),
+    "no augmentation": replace(SHORT, augmentation=NO_AUGMENTATION),
 }
 
 
 def measure(clips: Path, imagenet: Path, without_calls: tuple[str, ...]) -> list[Row]:
-    """A row for each change, on the held-out clips; each prints as soon as it is there."""
+    """Return a row per change, measured on the held-out clips, and print each as soon as it is known."""
     rows: list[Row] = []
     for name, options in CHANGES.items():
         with tempfile.TemporaryDirectory() as folder:
             data = TrainData((clips,), without_calls, imagenet)
-            trained = train(data, Path(folder, "model.safetensors"), options, TrainWork(quiet=True))
+            trained = train_model(data, Path(folder, "model.safetensors"), options, TrainingRunOptions(quiet=True))
         last = trained.epochs[-1].validation
         assert last is not None
         metrics = last.classes[UPCALL]

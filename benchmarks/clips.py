@@ -1,4 +1,4 @@
-"""How well the default model tells clips apart that it was not taught on: as trained, as it scans, and in noise."""
+"""Performance of the default model on held-out clips: in float32, as in a run, and in noise."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from whalescan.detector.complexity import BAND_HZ
 from whalescan.detector.frontend import FrontEnd
 from whalescan.detector.model_file import load_detector
 from whalescan.detector.model_spec import FrontEndOptions, Model
+from whalescan.detector.score_calibration import fit_platt
 from whalescan.detector.scorer import Scorer
-from whalescan.training.datasets import gather, read_without_calls
+from whalescan.training.datasets import read_dataset, read_negative_windows
 from whalescan.training.examples import DataOptions, Examples
 from whalescan.training.split import split
-from whalescan.training.validation_metrics import platt
 
 DROPS_DB = (5, 10, 15)
 GAUSSIAN = 0.02
-"""Of full scale; the predecessor's noise."""
+"""Standard deviation, of full scale, of the noise in the predecessor's evaluation."""
 
 
 def measure(folder: Path) -> list[Row]:
-    """Rows of the table; ``folder`` holds ``train.csv`` and ``train/``."""
+    """Return the rows of the table; ``folder`` holds ``train.csv`` and ``train/``."""
     model = load_model()
     clips = held_out(folder, model)
     with torch.inference_mode():
         exact = load_detector(model)(torch.from_numpy(clips.windows)).numpy()[:, 0]
-    ways = {"float32": exact, "as in a scan": scanned(model, clips.windows)}
+    ways = {"float32": exact, "as in a run": run_log_odds(model, clips.windows)}
     return [{"arithmetic": name} | _metrics(clips, logits, _even_odds(clips, logits)) for name, logits in ways.items()]
 
 
 def in_noise(folder: Path, noises: dict[str, str]) -> list[Row]:
-    """Rows for clips under noise that lowers their SNR in the call band, and under the predecessor's."""
+    """Return rows for clips in noise that lowers their SNR in the call band, and in the predecessor's noise."""
     model = load_model()
     clips = held_out(folder, model)
-    clean = scanned(model, clips.windows)
+    clean = run_log_odds(model, clips.windows)
     at = _even_odds(clips, clean)
     random = np.random.default_rng(1)
     options = model.spec.front_end
     sounds = {
-        name: read_without_calls((path,), options.rate_hz, options.window_samples, options.rate_hz // 2).windows
+        name: read_negative_windows((path,), options.rate_hz, options.window_samples, options.rate_hz // 2).windows
         for name, path in noises.items()
     }
     rows: list[Row] = [{"noise": "none"} | _metrics(clips, clean, at)]
@@ -57,20 +57,20 @@ def in_noise(folder: Path, noises: dict[str, str]) -> list[Row]:
                 else _white(clips, random)
             )
             windows = lower_snr(clips.windows, drawn, drop_db, options)
-            rows.append({"noise": f"{name}, SNR {drop_db} dB lower"} | _metrics(clips, scanned(model, windows), at))
+            rows.append({"noise": f"{name}, SNR {drop_db} dB lower"} | _metrics(clips, run_log_odds(model, windows), at))
     windows = clips.windows + np.float32(GAUSSIAN) * _white(clips, random)
-    return [*rows, {"noise": f"Gaussian, {GAUSSIAN} of full scale"} | _metrics(clips, scanned(model, windows), at)]
+    return [*rows, {"noise": f"Gaussian, {GAUSSIAN} of full scale"} | _metrics(clips, run_log_odds(model, windows), at)]
 
 
 def held_out(folder: Path, model: Model) -> Examples:
-    """The clips that the model was not taught on: those that the same rule holds out again."""
+    """Return the clips that the model was not trained on, found by the rule of its training."""
     options = model.spec.front_end
-    examples = gather((folder,), DataOptions(), options.rate_hz, options.window_samples).examples
-    return examples.where(split(examples, model.spec.training["recipe"]["validation_share"]).validating)
+    examples = read_dataset((folder,), DataOptions(), options.rate_hz, options.window_samples).examples
+    return examples.select(split(examples, model.spec.training["recipe"]["validation_share"]).held_out)
 
 
-def scanned(model: Model, windows: FloatArray) -> FloatArray:
-    """Log-odds of windows in the arithmetic of a scan."""
+def run_log_odds(model: Model, windows: FloatArray) -> FloatArray:
+    """Return the log-odds of windows in the arithmetic of a run."""
     scorer = Scorer(model, torch.device("cpu"), 32)
     grid = model.spec.grid(model.spec.front_end.window_samples / model.spec.front_end.rate_hz)
     scores = scorer.score(windows.ravel(), grid, len(windows)).scores[:, 0].clip(1e-7, 1 - 1e-7)
@@ -81,7 +81,7 @@ def scanned(model: Model, windows: FloatArray) -> FloatArray:
 def lower_snr(windows: FloatArray, noise: FloatArray, drop_db: float, options: FrontEndOptions) -> FloatArray:
     """Add noise so that the background in the call band rises by ``drop_db``, and with it the SNR falls.
 
-    The background is the median over the frames of the power in the band, which a call of a second does not move much.
+    The background is the median over the frames of the power in the band, which a call of one second changes little.
     """
     own, other = (_band_power(sound, options) for sound in (windows, noise))
     gain = np.sqrt((10 ** (drop_db / 10) - 1) * np.median(own, axis=1) / other.mean(axis=1).clip(1e-20))
@@ -90,7 +90,7 @@ def lower_snr(windows: FloatArray, noise: FloatArray, drop_db: float, options: F
 
 
 def _band_power(windows: FloatArray, options: FrontEndOptions) -> FloatArray:
-    """Power in the call band ``[n, n_frames]``."""
+    """Return the power in the call band, ``[n, n_frames]``."""
     first, last = (round(edge_hz / options.bin_hz) - options.low_bin for edge_hz in BAND_HZ)
     power = FrontEnd(options).power(torch.from_numpy(windows))
     band: FloatArray = power[:, first:last].mean(dim=1).numpy()
@@ -102,8 +102,8 @@ def _white(clips: Examples, random: np.random.Generator) -> FloatArray:
 
 
 def _even_odds(clips: Examples, logits: FloatArray) -> float:
-    """Log-odds at which clean clips, half of them calls, are as likely a call as not; scores are for the open sea."""
-    slope, offset = platt(clips.targets[:, 0] > 0, logits)
+    """Return the log-odds at which clean clips, half of them calls, hold a call with probability 0.5."""
+    slope, offset = fit_platt(logits, clips.targets[:, 0] > 0)
     return -offset / slope
 
 

@@ -1,4 +1,4 @@
-"""Detections an hour in recordings that hold no calls, at the model's own threshold and at others."""
+"""Detections per hour in recordings without calls, at several thresholds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ THRESHOLDS = (0.5, 0.8, 0.9, 0.95)
 
 
 def measure(folder: Path) -> list[Row]:
-    """One row: a column for each threshold."""
+    """Return one row, with a column per threshold."""
     with tempfile.TemporaryDirectory() as out:
         survey = whalescan.scan(folder, out)
         hours = sum(row.outcome.analysed_s for row in survey.files) / 3600

@@ -63,7 +63,7 @@ def _compare(name: str, folder: Path, hop_s: float) -> Iterator[Row]:
 
 def _timed(folder: Path, out: Path, hop_s: float, exact: bool) -> float:
     begin = time.perf_counter()
-    whalescan.scan(folder, out, hop=hop_s, exact=exact)
+    whalescan.scan(folder, out, hop_s=hop_s, exact=exact)
     return time.perf_counter() - begin
 
 
@@ -90,8 +90,8 @@ def _plant(folders: tuple[Path, ...], clips: Path, into: Path) -> None:
     model, random = whalescan.load_model(), np.random.default_rng(1)
     examples = held_out(clips, model)
     calls = examples.windows[examples.targets[:, 0] > 0]
-    for found in recordings.find([str(folder) for folder in folders]):
-        recording = recordings.inspect(found)
+    for found in recordings.find_recordings([str(folder) for folder in folders]):
+        recording = recordings.read_header(found)
         sound = reading.read(recording, 1, 2000, 0, recording.n_samples(2000)).samples.copy()
         at = round(random.uniform(*_APART_S) * 2000)
         while at + calls.shape[1] < len(sound):

@@ -1,4 +1,4 @@
-"""Peak memory of a run at 96 kHz, from 10 minutes to 24 hours. The sound is a constant in a sparse file, but as long."""
+"""Peak memory of a run at 96 kHz, from 10 minutes to 24 hours, with sparse files of constant samples."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def watch():
         peak = max(peak, psutil.Process().memory_info().rss)
         time.sleep(0.05)
 watcher = threading.Thread(target=watch); watcher.start()
-survey = whalescan.scan(sys.argv[1], hop=float(sys.argv[2]))
+survey = whalescan.scan(sys.argv[1], hop_s=float(sys.argv[2]))
 done = True; watcher.join()
 assert survey.exit_code == 0, survey.files
 print(peak)
@@ -30,7 +30,7 @@ print(peak)
 
 
 def measure() -> list[Row]:
-    """Rows of the table."""
+    """Return the rows of the table."""
     rows: list[Row] = []
     for name, minutes in LENGTHS_MIN.items():
         with tempfile.TemporaryDirectory() as folder:

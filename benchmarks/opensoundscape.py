@@ -1,4 +1,4 @@
-"""The same network the way OpenSoundscape runs it, where that is installed."""
+"""The same network run by OpenSoundscape, where that is installed."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from whalescan import load_model
 from whalescan.detector.model_file import load_detector
 
 
-def is_there() -> bool:
-    """Whether it can be compared with; it is no dependency, and its torchaudio must fit the torch that is installed."""
+def is_installed() -> bool:
+    """Return whether OpenSoundscape is installed. It is not a dependency; its torchaudio must fit the installed torch."""
     return importlib.util.find_spec("opensoundscape") is not None
 
 
 def score(path: Path, hop_s: float) -> None:
-    """Score a 2 kHz recording, with pictures of as many cells as ours."""
+    """Score a 2 kHz recording, with spectrograms of the same size as ours."""
     from opensoundscape import CNN
 
     model = load_model()
     o = model.spec.front_end
-    picture = {"height": o.n_bins, "width": o.n_frames, "channels": 3, "bandpass_range": o.band_hz}
+    spectrogram = {"height": o.n_bins, "width": o.n_frames, "channels": 3, "bandpass_range": o.band_hz}
     window_s = o.window_samples / o.rate_hz
-    cnn = CNN(load_detector(model).network, list(model.spec.classes), window_s, sample_rate=o.rate_hz, **picture)
+    cnn = CNN(load_detector(model).network, list(model.spec.classes), window_s, sample_rate=o.rate_hz, **spectrogram)
     cnn.device = "cpu"
     cnn.predict([str(path)], clip_step=hop_s, batch_size=32, num_workers=2, progress_bar=False)

@@ -1,4 +1,4 @@
-"""The same network run the way a user would otherwise run it: PyTorch in float32, and a DataLoader of windows."""
+"""Baseline: the same network in plain PyTorch, in float32, with a DataLoader of windows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from whalescan.detector.model_file import load_detector
 
 
 class Windows(Dataset[Tensor]):
-    """Two-second windows of a recording that was read whole."""
+    """Two-second windows of a recording, which is read into memory."""
 
     def __init__(self, path: Path, hop_samples: int) -> None:
         samples, _ = soundfile.read(path, dtype="float32")
@@ -30,7 +30,7 @@ class Windows(Dataset[Tensor]):
 
 
 def score(path: Path, hop_s: float) -> np.ndarray:
-    """Scores ``[n_windows]`` of a 2 kHz recording."""
+    """Return the scores ``[n_windows]`` of a 2 kHz recording."""
     detector = load_detector(load_model())
     loader = DataLoader(Windows(path, round(hop_s * 2000)), batch_size=32, num_workers=2)
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""How long it takes to plan a survey: find the recordings, read their headers and clocks, and put them on the time line."""
+"""Time to plan a survey: find the recordings, read their headers and start times, and order them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,23 @@ from typing import TypeVar
 
 from benchmarks.sparse import sparse_wav
 from benchmarks.table import Row
-from whalescan.audio import gaps, recordings, timeline
+from whalescan.audio import recordings, timeline
 from whalescan.audio.start_times import ClockOptions
 from whalescan.detector.batching import BATCH_SIZE, batching
 from whalescan.detector.model_spec import find_model
 from whalescan.engine import chunking
 from whalescan.options import ScoreOptions
-from whalescan.scores.sequences import Scored
-from whalescan.survey.inspection import inspect_all
+from whalescan.survey.scoring import inspect_recordings
 
 N_RECORDINGS = 100_000
 RATE_HZ, LENGTH_S = 48_000, 900
-_A_FOLDER = 1000
+_RECORDINGS_PER_FOLDER = 1000
 _T = TypeVar("_T")
 _BEGIN = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def measure() -> list[Row]:
-    """Rows of the table, measured in a process of its own: what others have imported into this one is not planning."""
+    """Return the rows of the table, measured in a new process, so that imports of other benchmarks do not count."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_measure).result()
 
@@ -48,26 +47,29 @@ def _measure() -> list[Row]:
             rows.append({"what": what, "s": round(elapsed_s[-1], 1), "peak MB": peak_mb()})
             return result
 
-        found = timed(f"find {N_RECORDINGS:,} recordings", lambda: recordings.find([folder]))
-        entries = timed("read their headers and clocks", lambda: inspect_all(found, ClockOptions(), ScoreOptions()))
-        ready = [entry.recording for entry in entries if isinstance(entry, Scored)]
+        found = timed(f"find {N_RECORDINGS:,} recordings", lambda: recordings.find_recordings([folder]))
+        entries = timed(
+            "read their headers and start times", lambda: inspect_recordings(found, ClockOptions(), ScoreOptions())
+        )
+        ready = [entry.readable_recording() for entry in entries if entry.channels]
         assert len(ready) == N_RECORDINGS
-        followers = timed("put them on the time line", lambda: timeline.followers(ready))
+        followers = timed("order them in time", lambda: timeline.successors(ready))
         assert len(followers) == N_RECORDINGS - 1
-        timed("find gaps and overlaps", lambda: gaps.find(ready))
+        timed("find gaps and overlaps", lambda: timeline.find_gaps(ready))
         spec = find_model().spec
         grid = spec.grid(ScoreOptions().hop_s)
-        together = batching(spec, grid, BATCH_SIZE, exact=False)
-        step = chunking.chunk_windows(grid, together.n_windows, N_RECORDINGS * LENGTH_S)
+        batch = batching(spec, grid, BATCH_SIZE, exact=False)
+        step = chunking.windows_per_chunk(grid, batch.n_windows, N_RECORDINGS * LENGTH_S)
         n_chunks = timed(
-            "cut them into chunks", lambda: sum(1 for one in ready for _ in chunking.chunks(one, 1, grid, step))
+            "cut them into chunks",
+            lambda: sum(1 for recording in ready for _ in chunking.split_recording(recording, 1, grid, step)),
         )
     rows.append({"what": f"all ({n_chunks:,} chunks)", "s": round(sum(elapsed_s), 1), "peak MB": peak_mb()})
     return rows
 
 
 def peak_mb() -> int:
-    """Most memory that this process has had; Linux's ``ru_maxrss`` would count that of the process that started it, too."""
+    """Return the peak memory of this process; ``ru_maxrss`` on Linux would include that of its parent."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     return round(int(line.split()[1]) * 1024 / 1e6)
@@ -76,5 +78,5 @@ def peak_mb() -> int:
 def _write(folder: Path) -> None:
     for i in range(N_RECORDINGS):
         moment = _BEGIN + timedelta(seconds=i * LENGTH_S)
-        path = folder / f"{i // _A_FOLDER:03d}" / f"AMAR7.{moment:%Y%m%dT%H%M%SZ}.wav"
+        path = folder / f"{i // _RECORDINGS_PER_FOLDER:03d}" / f"AMAR7.{moment:%Y%m%dT%H%M%SZ}.wav"
         sparse_wav(path, RATE_HZ, RATE_HZ * LENGTH_S, n_bits=16)

@@ -1,4 +1,4 @@
-"""Rows of measurements, as Markdown for people and JSON for programs."""
+"""Tables of measurements in Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Row = dict[str, object]
 
 
 def markdown(rows: list[Row]) -> str:
-    """A table with the machine named above it."""
+    """Return a table in Markdown, with the machine above it."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     body = [[str(row.get(name, "")) for name in columns] for row in rows]
     lines = [f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *body)]
@@ -19,10 +19,10 @@ def markdown(rows: list[Row]) -> str:
 
 
 def write_json(path: Path, rows: list[Row]) -> None:
-    """The same for programs."""
+    """Write the rows and the machine as JSON."""
     path.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2), encoding="utf-8")
 
 
 def machine() -> str:
-    """What the numbers were measured on."""
+    """Return a description of this machine."""
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"

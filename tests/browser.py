@@ -1,4 +1,4 @@
-"""A browser for tests of pages: Debian's Chromium, without a screen."""
+"""Headless Chromium for tests of pages."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _ARGUMENTS = [
     "--autoplay-policy=no-user-gesture-required",
 ]
 WIDTHS_PX = {360: 740, 1280: 800, 2560: 1440}
-"""Of pages that are looked at, with their heights."""
+"""Widths of tested pages, with their heights."""
 
 
 @pytest.fixture(scope="module", name="browser")
 def chromium() -> Iterator[Browser]:
-    """Until the end of a module: as long as it runs, no other test of the process could start an event loop of its own."""
+    """Start a browser for one module: while it runs, no other test of the process can start an event loop."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not CHROMIUM.exists():
         pytest.skip(f"there is no {CHROMIUM}")
@@ -38,24 +38,24 @@ def chromium() -> Iterator[Browser]:
 
 
 @dataclass
-class Watched:
-    """What a page asks for, and what it complains of."""
+class PageLog:
+    """Requests of a page, and its messages and errors."""
 
     requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
-def watch(page: Page) -> Watched:
-    """Take down every request, message of the console and error of a page from now on."""
-    watched = Watched()
-    page.on("request", lambda request: watched.requests.append(request.url))
-    page.on("console", lambda message: watched.complaints.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: watched.complaints.append(str(error)))
-    return watched
+def watch(page: Page) -> PageLog:
+    """Record every request, console message and error of a page from now on."""
+    log = PageLog()
+    page.on("request", lambda request: log.requests.append(request.url))
+    page.on("console", lambda message: log.errors.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: log.errors.append(str(error)))
+    return log
 
 
 def take_screenshot(page: Page, folder: Path, name: str) -> None:
-    """Keep a picture of the page, also in ``WHALESCAN_SCREENSHOTS`` where that is set."""
+    """Save a screenshot of the page, also in ``WHALESCAN_SCREENSHOTS`` where that is set."""
     path = folder / f"{name}.png"
     page.screenshot(path=path, full_page=True)
     if kept := os.environ.get("WHALESCAN_SCREENSHOTS"):

@@ -1,27 +1,48 @@
-"""Sound that is made here, seeded; and a model, so that no test needs anything from outside."""
+"""Fixtures that several modules share: simulated recordings, and the results of a run on them."""
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import shutil
+import signal
+import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
-import soundfile
+from hypothesis import HealthCheck, settings
 
 import whalescan
-from whalescan.audio.recordings import Found, inspect
-from whalescan.core import Recording
-from whalescan.training.simulation import SeaOptions, write_recordings
+from whalescan.training.simulation import SimulationOptions, write_recordings
 
-SHARED = Path(__file__).parents[2] / "shared"
+# A test's result must depend neither on the speed of the machine nor on chance: there are no deadlines, and every run
+# tries the same examples. `pytest --hypothesis-profile=search` looks for new ones.
+_NO_TIMING = (HealthCheck.too_slow, HealthCheck.function_scoped_fixture)
+settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True, suppress_health_check=_NO_TIMING)
+settings.register_profile("search", settings.get_profile("repeatable"), derandomize=False, max_examples=1000)
+settings.load_profile("repeatable")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell; processes of tests are interrupted
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_MUCH_MEMORY = 1600 * 2**20
+
+
+def pytest_runtest_logfinish() -> None:
+    """Return freed memory to the system after a test that used much; glibc keeps what the network's batches took."""
+    if sys.platform == "linux" and psutil.Process().memory_info().rss > _MUCH_MEMORY:
+        gc.collect()
+        if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+            libc.malloc_trim(0)
 
 
 @pytest.fixture(scope="session")
 def sea(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three recordings of 40 s that follow one another: 2 kHz WAV, 4 kHz FLAC, 2 kHz AIFF, with the true calls."""
     folder = tmp_path_factory.mktemp("sea")
-    options = SeaOptions(minutes=2 / 3, calls_per_hour=400, snr_db=(8, 12), ships=False, humpbacks=False, seed=3)
+    options = SimulationOptions(minutes=2 / 3, calls_per_hour=400, snr_db=(8, 12), ships=False, humpbacks=False, seed=3)
     list(write_recordings(folder, 3, options))
     return folder
 
@@ -30,7 +51,7 @@ def sea(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scanned(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of a run on the sea; not to be changed."""
     folder = tmp_path_factory.mktemp("scanned")
-    whalescan.scan(sea, folder, hop=1.0, threshold=0.3)
+    whalescan.scan(sea, folder, hop_s=1.0, threshold=0.3)
     return folder
 
 
@@ -44,15 +65,3 @@ def out(scanned: Path, tmp_path: Path) -> Path:
 def noise() -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     """Ten seconds of white noise at 2 kHz."""
     return (0.1 * np.random.default_rng(7).standard_normal(20_000)).astype(np.float32)
-
-
-def write_sound(path: Path, samples: np.ndarray, rate_hz: int = 2000, **options: str) -> Path:
-    """Write a sound file, with its folders."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, samples, rate_hz, **options)
-    return path
-
-
-def recording_of(path: Path) -> Recording:
-    """A file on its own as a recording."""
-    return inspect(Found(path.stem, path, path.name))

@@ -29,9 +29,8 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from click.testing import CliRunner, Result
 
-from whalescan.cli import main as whalescan_main
+from tests.builders import run_command
 
 GOLDEN = Path(__file__).with_name("golden")
 OUT = GOLDEN / "out"
@@ -63,11 +62,6 @@ _RECORDINGS = _SURVEY / "recordings"
 _MIDNIGHT = datetime(2026, 4, 1, tzinfo=UTC)
 _NOT_TABLES = frozenset({"run.json", "run.log", "report.html", "judgements.sqlite", ".tables.json", ".lock"})
 Row = dict[str, str]
-
-
-def call(*words: object) -> Result:
-    """Run a command of the program."""
-    return CliRunner().invoke(whalescan_main, [str(word) for word in words])
 
 
 def tables(out: Path) -> dict[str, bytes]:
@@ -107,7 +101,7 @@ def _numbers_below(value: Any, keys: str) -> Iterator[tuple[str, float]]:
 
 
 def _must(code: int, *words: object) -> None:
-    result = call(*words)
+    result = run_command(*words)
     if result.exit_code != code:
         sys.exit(f"{' '.join(map(str, words))}: exit code {result.exit_code}, not {code}\n{result.output}")
 

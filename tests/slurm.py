@@ -1,4 +1,4 @@
-"""A real SLURM for tests: found if it runs, started if that is allowed, and otherwise a reason to skip.
+"""A real SLURM for tests, which are skipped where there is none.
 
 `scripts/start-slurm` starts one on this machine; with WHALESCAN_START_SLURM=1 in the environment, the fixture calls it.
 """
@@ -15,19 +15,19 @@ from pathlib import Path
 import pytest
 
 START = Path(__file__).parents[1] / "scripts" / "start-slurm"
-_PATIENCE_S = 5
-_INSTALLING_S = 240
+_ANSWER_TIMEOUT_S = 60
+_START_TIMEOUT_S = 240
 _POLL_S = 0.2
 _UNFINISHED = frozenset({"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED"})
 
 
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[None]:
-    """A SLURM that takes jobs, in this process's environment and its children's; skips where there is none."""
+    """A SLURM that accepts jobs from this process and its children; skips where there is none."""
     with pytest.MonkeyPatch.context() as environment:
-        reason = _unanswered()
+        reason = _problem()
         if reason and os.environ.get("WHALESCAN_START_SLURM") == "1":
-            reason = _start(environment) or _unanswered()
+            reason = _start(environment) or _problem()
         if reason:
             pytest.skip(f"no SLURM: {reason}")
         yield
@@ -38,29 +38,29 @@ def sbatch(script: str, cwd: Path) -> str:
 
     Args:
         script: the script's text, with its `#!` line.
-        cwd: where the job runs, and where SLURM writes what it says, as `slurm-<job id>.out`.
+        cwd: where the job runs, and where SLURM writes its output, `slurm-<job id>.out`.
 
     Returns:
         The job's id.
     """
-    return _said("sbatch", "--parsable", stdin=script, cwd=cwd).strip().split(";")[0]
+    return _run("sbatch", "--parsable", stdin=script, cwd=cwd).strip().split(";")[0]
 
 
 def state(job: str) -> str:
-    """A job's state in SLURM's words: PENDING, RUNNING, COMPLETED, CANCELLED, TIMEOUT, NODE_FAIL, ...
+    """Return a job's state: PENDING, RUNNING, COMPLETED, CANCELLED, TIMEOUT, NODE_FAIL, ...
 
-    It reads what the controller remembers, not the accounts, which a SLURM for tests does not keep.
+    It is read from the controller, because a SLURM for tests has no accounting.
     """
-    found = re.search(r"\bJobState=(\w+)", _said("scontrol", "--oneliner", "show", "job", job))
-    assert found is not None, f"SLURM says nothing of job {job}"
+    found = re.search(r"\bJobState=(\w+)", _run("scontrol", "--oneliner", "show", "job", job))
+    assert found is not None, f"SLURM does not know job {job}"
     return found[1]
 
 
 def wait(job: str, seconds: float) -> str:
-    """Wait for a job's end and return the state in which it ended.
+    """Wait for a job's end and return its final state.
 
     Raises:
-        TimeoutError: it had not ended after so many seconds.
+        TimeoutError: when it has not ended after this time.
     """
     deadline = time.monotonic() + seconds
     while (now := state(job)) in _UNFINISHED:
@@ -71,36 +71,36 @@ def wait(job: str, seconds: float) -> str:
 
 
 def cancel(job: str) -> None:
-    """Cancel a job; one that has ended already is left as it is."""
-    _said("scancel", "--quiet", job)
+    """Cancel a job, unless it has ended."""
+    _run("scancel", "--quiet", job)
 
 
-def _unanswered() -> str | None:
-    """Why SLURM takes no jobs; None if it does."""
+def _problem() -> str | None:
+    """Return why SLURM does not accept jobs; None if it does."""
     try:
         answer = subprocess.run(
             ["sinfo", "--noheader", "--responding", "--format=%T"],
             check=False,
             capture_output=True,
             text=True,
-            timeout=_PATIENCE_S,
+            timeout=_ANSWER_TIMEOUT_S,
         )
     except FileNotFoundError:
         return "sinfo is not installed"
     except subprocess.TimeoutExpired:
-        return f"sinfo does not answer within {_PATIENCE_S} s"
+        return f"sinfo does not answer within {_ANSWER_TIMEOUT_S} s"
     if answer.returncode:
         return _last_line(answer.stderr)
-    taking = {"idle", "mixed", "allocated"} & set(answer.stdout.split())
-    return None if taking else "sinfo names no node that takes jobs"
+    accepting = {"idle", "mixed", "allocated"} & set(answer.stdout.split())
+    return None if accepting else "no node accepts jobs"
 
 
 def _start(environment: pytest.MonkeyPatch) -> str | None:
-    """Start SLURM and point the environment at it; why not, if it does not start."""
+    """Start SLURM and set the environment for it. Returns why it does not start; None if it does."""
     try:
-        started = subprocess.run([START], check=False, capture_output=True, text=True, timeout=_INSTALLING_S)
+        started = subprocess.run([START], check=False, capture_output=True, text=True, timeout=_START_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        return f"{START.name} has not finished after {_INSTALLING_S} s"
+        return f"{START.name} has not finished after {_START_TIMEOUT_S} s"
     if started.returncode:
         return _last_line(started.stderr)
     for name, value in re.findall(r"^export (\w+)=(.*)$", started.stdout, re.MULTILINE):
@@ -108,9 +108,9 @@ def _start(environment: pytest.MonkeyPatch) -> str | None:
     return None
 
 
-def _said(*command: str, stdin: str | None = None, cwd: Path | None = None) -> str:
-    """What a command of SLURM's printed; what it complained of becomes the test's failure."""
-    done = subprocess.run(command, check=False, input=stdin, cwd=cwd, capture_output=True, text=True, timeout=30)
+def _run(*command: str, stdin: str | None = None, cwd: Path | None = None) -> str:
+    """Return the output of a command of SLURM; its error output is the message of a failed assertion."""
+    done = subprocess.run(command, check=False, input=stdin, cwd=cwd, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr.strip()}"
     return done.stdout
 

@@ -1,7 +1,8 @@
-"""Schedulers and workers that are processes of their own: the same bytes, whoever works, and whatever becomes of them."""
+"""Runs on Dask clusters of several processes: the same results, whatever happens to workers, schedulers and clients."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -16,98 +17,96 @@ from typing import Any
 
 import dask
 import numpy as np
+import psutil
 import pytest
-from distributed import Future
+from distributed import Client
 
 import whalescan
-from tests import standin
-from tests.conftest import write_sound
-from tests.machines import Machines, machines, until, working_for
-from tests.standin_preload import DEADLY, FOLDER
+from tests import processes
+from tests.builders import run_outputs, write_sound
+from tests.dask_cluster import Cluster, dask_cluster, wait_until, worker_processes
+from tests.fake_scorer import use_fake_scorer
+from tests.worker_preload import DEADLY_SAMPLE, FOLDER_VARIABLE
 from whalescan.core import UsageError
-from whalescan.engine import chunking, local_cluster, retry, worker_check
-from whalescan.engine import cluster as workforce
-from whalescan.engine.cluster import Census
-from whalescan.engine.dispatch import Dispatch
+from whalescan.engine import chunking, cluster, local_cluster, retry, worker_check
+from whalescan.engine.cluster import WorkerCounts, WorkerPool, worker_pool
 from whalescan.options import ScoreOptions, WorkOptions
-from whalescan.survey.job import Job
 from whalescan.survey.run import run
+from whalescan.survey.settings import SurveyJob
 
+pytestmark = pytest.mark.slow
 HOP_S, BATCH_SIZE = 0.5, 4
-N_KILLS = 20
-HURRY_S = 15
-"""More than any end takes, and less than Dask waits for what is gone."""
-GONE = "the Dask scheduler is gone; what was finished is kept, start it and give the same command again"
+N_KILLS = int(os.environ.get("WHALESCAN_TEST_KILLS", "8"))
+SCHEDULER_LOST = "lost the Dask scheduler"
+STOPPING = "press Ctrl-C again to stop at once"
 DEADLY_NAME = "20260401_000200"
 SHORT_NAME = "20260401_000350"
 N_CHUNKS = 6 * 4 + 2
-"""Chunks of 4 s; each second window of a recording that goes on in another reaches into it, and costs none."""
+"""Chunks of 4 s. Every second window of a recording that another continues reaches into it, which adds no chunk."""
 
 
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two recordings that go on in one another and two that do not, one of them with a sample that can kill."""
+    """Two recordings without a gap between them and three others, one of them with a sample that can kill a worker."""
     folder = tmp_path_factory.mktemp("sounds")
-    dice = np.random.default_rng(11)
+    rng = np.random.default_rng(11)
     start = datetime(2026, 4, 1, tzinfo=UTC)
     for after_s, duration_s in ((0, 24), (24, 24), (60, 24), (120, 24), (230, 8)):
-        samples = np.clip(0.1 * dice.standard_normal(duration_s * 2000), -0.5, 0.5)
+        samples = np.clip(0.1 * rng.standard_normal(duration_s * 2000), -0.5, 0.5)
         if after_s == 120:
-            samples[11 * 2000] = DEADLY  # in one chunk, from 8 s to 12 s and what its last window reaches
+            samples[11 * 2000] = DEADLY_SAMPLE  # in one chunk, from 8 s to 12 s and what its last window reaches
         name = f"{start + timedelta(seconds=after_s):%Y%m%d_%H%M%S}"
         write_sound(folder / f"{name}.{'flac' if after_s == 60 else 'wav'}", samples, subtype="PCM_16")
     return folder
 
 
 @pytest.fixture(scope="module")
-def whole(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What threads of one process make of the sounds."""
-    out = tmp_path_factory.mktemp("whole")
+def expected(sounds: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The results of threads of one process."""
+    out = tmp_path_factory.mktemp("expected")
     with pytest.MonkeyPatch.context() as patch:
-        standin.stand_in(patch)
+        use_fake_scorer(patch)
         assert scan(sounds, out).exit_code == 0
-    return outputs(out)
+    return run_outputs(out)
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
-    """A scheduler and two workers, one of several threads; who makes one of them die or blind heals it again."""
-    with machines(tmp_path_factory.mktemp("cluster")) as found:
+def started_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A scheduler and two workers with nannies, which replace workers that die; one has three threads."""
+    with dask_cluster(tmp_path_factory.mktemp("cluster")) as found:
         found.start_scheduler()
         found.start_worker()
         found.start_worker("--nthreads", "3")
-        found.wait_for(2)
         yield found
+
+
+@pytest.fixture
+def shared(started_cluster: Cluster) -> Cluster:
+    """The cluster of this module, with both workers connected and without instructions."""
+    for instruction in ("pause", "hold", "deadly", "stalled"):
+        (started_cluster.folder / instruction).unlink(missing_ok=True)
+    started_cluster.wait_for(2)
+    return started_cluster
 
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chunks are cut by the client: only it need know. It has no model either."""
-    standin.stand_in(monkeypatch)
+    """Small chunks, which the client cuts; workers load `tests.worker_preload`."""
+    use_fake_scorer(monkeypatch)
 
 
 def scan(sounds: Path, out: Path, scheduler: object = "") -> whalescan.Survey:
-    return whalescan.scan(sounds, out, hop=HOP_S, exact=True, batch_size=BATCH_SIZE, scheduler=str(scheduler))
+    return whalescan.scan(sounds, out, hop_s=HOP_S, exact=True, batch_size=BATCH_SIZE, scheduler=str(scheduler))
 
 
-def command(sounds: Path, out: Path, scheduler: object, *options: str) -> list[str]:
+def start_command(sounds: Path, out: Path, scheduler: object, folder: Path, *options: str) -> processes.CommandProcess:
+    """Start ``whalescan run`` on a cluster; its output is written to a folder."""
     own = "--hop", f"{HOP_S}", "--exact", "--batch-size", f"{BATCH_SIZE}", "--scheduler", str(scheduler)
-    return ["run", str(sounds), "-o", str(out), "--quiet", *own, *options]
+    return processes.start_command(["run", str(sounds), "-o", str(out), "--quiet", *own, *options], folder)
 
 
-def outputs(out: Path) -> dict[str, bytes]:
-    """All that a run leaves, but for what tells of the run itself."""
-    own = {"run.json", "report.html", "run.log", ".lock", ".lock-holder"}
-    files = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
-    found = {name: path.read_bytes() for name, path in files.items() if name not in own}
-    tables = json.loads(found[".tables.json"])
-    del tables["writes"]
-    found[".tables.json"] = json.dumps({**tables, "recordings": sorted(tables["recordings"])}).encode()
-    return found
-
-
-def said(client: standin.Client) -> str:
-    return client.said.read_text() if client.said.exists() else ""
+def output_of(client: processes.CommandProcess) -> str:
+    return client.output_file.read_text() if client.output_file.exists() else ""
 
 
 def rows(out: Path) -> dict[str, dict[str, str]]:
@@ -115,168 +114,199 @@ def rows(out: Path) -> dict[str, dict[str, str]]:
         return {row["recording"]: row for row in csv.DictReader(file)}
 
 
-# ------------------------------------------------------------------------------------------------ the same bytes
+def scoring_workers(found: Cluster) -> set[int]:
+    """Return the processes of workers that have scored."""
+    return {int(path.name.split("-")[1]) for path in found.folder.glob("scored-*")}
 
 
-def test_nobody_sees_that_a_cluster_did_it(sounds: Path, whole: dict[str, bytes], cluster: Machines, tmp_path: Path) -> None:
-    address = json.loads(cluster.file.read_text())["address"]
+# The same results
+
+
+def test_a_cluster_gives_the_same_results(sounds: Path, expected: dict[str, bytes], shared: Cluster, tmp_path: Path) -> None:
+    hold = shared.instruct("hold")
+    client = start_command(sounds, tmp_path / "file", shared.scheduler_file, tmp_path)
+    wait_until(lambda: set(shared.pids()) <= scoring_workers(shared))  # both workers score
+    hold.unlink()
+    assert client.wait() == 0, output_of(client)
+    assert run_outputs(tmp_path / "file") == expected
+    address = json.loads(shared.scheduler_file.read_text())["address"]
     assert address.startswith("tcp://127.0.0.1:")
-    for name, scheduler in (("file", cluster.file), ("address", address)):
-        assert scan(sounds, tmp_path / name, scheduler).exit_code == 0
-        assert outputs(tmp_path / name) == whole
-    assert len(list(cluster.folder.glob("scored-*"))) == 2, "both workers worked"
+    assert scan(sounds, tmp_path / "address", address).exit_code == 0
+    assert run_outputs(tmp_path / "address") == expected
 
 
 @pytest.mark.parametrize("chunk_s", [2, 6, 1000])
-def test_chunks_do_not_show_on_a_cluster(
-    sounds: Path, whole: dict[str, bytes], cluster: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_s: int
+def test_chunk_size_does_not_change_the_results(
+    sounds: Path,
+    expected: dict[str, bytes],
+    shared: Cluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    chunk_s: int,
 ) -> None:
     monkeypatch.setattr(chunking, "CHUNK_S", chunk_s)
-    n_before = len(cluster.diary())
-    scan(sounds, tmp_path, cluster.file)
-    assert outputs(tmp_path) == whole
-    assert len(cluster.diary()) - n_before == {2: 2 * N_CHUNKS, 6: 4 * 4 + 2, 1000: 5}[chunk_s]
+    n_before = len(shared.chunk_log())
+    scan(sounds, tmp_path, shared.scheduler_file)
+    assert run_outputs(tmp_path) == expected
+    assert len(shared.chunk_log()) - n_before == {2: 2 * N_CHUNKS, 6: 4 * 4 + 2, 1000: 5}[chunk_s]
 
 
-def test_the_census_counts_workers_and_threads(cluster: Machines) -> None:
-    with workforce.workforce(WorkOptions(scheduler=str(cluster.file)), 1e9) as workers:
-        assert workers.census() == Census(n_workers=2, n_threads=4, has_gpus=False)
+def test_workers_and_threads_are_counted(shared: Cluster) -> None:
+    with worker_pool(WorkOptions(scheduler=str(shared.scheduler_file)), 1e9) as workers:
+        assert workers.counts() == WorkerCounts(n_workers=2, n_threads=4, has_gpus=False)
         assert not workers.shares_memory
+
+
+def test_a_client_of_the_caller_scores_and_stays_open(
+    sounds: Path, expected: dict[str, bytes], shared: Cluster, tmp_path: Path
+) -> None:
+    with Client(scheduler_file=str(shared.scheduler_file)) as client:
+        work = WorkOptions(batch_size=BATCH_SIZE, client=client, quiet=True)
+        for name in ("first", "second"):
+            job = SurveyJob((str(sounds),), tmp_path / name, ScoreOptions(hop_s=HOP_S, exact=True), work=work)
+            assert run(job).exit_code == 0
+            assert run_outputs(tmp_path / name) == expected
+        assert client.submit(sum, [1, 2]).result() == 3
+    with pytest.raises(UsageError) as refused, worker_pool(work, 60):
+        pass
+    assert refused.value.parameter == "client"
 
 
 def test_one_worker_with_the_real_model(sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     recording = sounds / f"{SHORT_NAME}.wav"
-    with machines(tmp_path / "cluster") as found:
+    with dask_cluster(tmp_path / "cluster") as found:
         found.start_scheduler()
         found.start_worker("--no-nanny", preload="")  # scan waits for it
-        scan(recording, tmp_path / "there", found.file)
-    scan(recording, tmp_path / "here")
-    assert outputs(tmp_path / "there") == outputs(tmp_path / "here")
+        scan(recording, tmp_path / "cluster-out", found.scheduler_file)
+    scan(recording, tmp_path / "local-out")
+    assert run_outputs(tmp_path / "cluster-out") == run_outputs(tmp_path / "local-out")
 
 
-def test_the_command_waits_for_the_first_worker(sounds: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
-    def start_and_wait() -> standin.Client:
-        (tmp_path / "said.txt").unlink(missing_ok=True)
-        client = standin.start(command(sounds, tmp_path / "out", found.file), tmp_path)
-        until(lambda: f"{found.file}: no workers yet; waiting for the first" in said(client))
+def test_the_command_waits_for_the_first_worker(sounds: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
+    def start_and_wait() -> processes.CommandProcess:
+        (tmp_path / "output.txt").unlink(missing_ok=True)
+        client = start_command(sounds, tmp_path / "out", found.scheduler_file, tmp_path)
+        wait_until(lambda: f"{found.scheduler_file}: no workers yet" in output_of(client))
         return client
 
-    with machines(tmp_path) as found:
+    with dask_cluster(tmp_path) as found:
         scheduler = found.start_scheduler()
-        impatient = start_and_wait()
-        impatient.signal(signal.SIGINT)
-        assert impatient.ends(HURRY_S) == 130
-        bereft = start_and_wait()
+        client = start_and_wait()
+        client.signal(signal.SIGINT)
+        assert client.wait() == 130
+        client = start_and_wait()
         scheduler.kill()
-        assert bereft.ends(HURRY_S) == 1
-        assert GONE in said(bereft)
-        assert "Traceback" not in said(bereft)
+        assert client.wait() == 1
+        assert SCHEDULER_LOST in output_of(client)
+        assert "Traceback" not in output_of(client)
         found.start_scheduler()
-        patient = start_and_wait()
+        client = start_and_wait()
         found.start_worker("--no-nanny")
-        assert patient.ends() == 0
-    assert outputs(tmp_path / "out") == whole
+        assert client.wait() == 0
+    assert run_outputs(tmp_path / "out") == expected
 
 
-def test_sound_is_scored_where_the_gpus_are_and_read_anywhere(sounds: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
-    with machines(tmp_path) as found:
+def test_gpu_workers_score_and_any_worker_reads(sounds: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
+    with dask_cluster(tmp_path) as found:
         found.start_scheduler()
-        found.start_worker("--no-nanny", "--nthreads", "2")
+        cpu = found.start_worker("--no-nanny", "--nthreads", "2")
         gpu = found.start_worker("--no-nanny", "--resources", "GPU=1")
         found.wait_for(2)
-        scan(sounds, tmp_path / "out", found.file)
-        scored, read = ({path.name.split("-")[1] for path in tmp_path.glob(f"{what}-*")} for what in ("scored", "read"))
-        whalescan.scan(sounds, tmp_path / "unsaid", hop=2.0, exact=True, scheduler=str(found.file))
-    assert scored == {str(gpu.pid)}
-    assert read - scored
-    assert outputs(tmp_path / "out") == whole
-    assert "--batch-size 512; it is 32" in (tmp_path / "unsaid" / "run.log").read_text()
-    assert "--batch-size" not in (tmp_path / "out" / "run.log").read_text(), "who says it need not be told"
+        hold = found.instruct("hold")
+        client = start_command(sounds, tmp_path / "out", found.scheduler_file, tmp_path)
+        wait_until((tmp_path / f"read-{cpu.pid}").exists)  # the GPU worker is busy with its first chunk
+        hold.unlink()
+        assert client.wait() == 0, output_of(client)
+        assert scoring_workers(found) == {gpu.pid}
+        whalescan.scan(sounds, tmp_path / "default", hop_s=2.0, exact=True, scheduler=str(found.scheduler_file))
+    assert run_outputs(tmp_path / "out") == expected
+    assert "512" in (tmp_path / "default" / "run.log").read_text()
+    assert "512" not in (tmp_path / "out" / "run.log").read_text(), "it was given"
 
 
-def test_the_performance_report_is_written(sounds: Path, cluster: Machines, tmp_path: Path) -> None:
+def test_the_performance_report_is_written(sounds: Path, shared: Cluster, tmp_path: Path) -> None:
     pytest.importorskip("bokeh", reason="Dask draws its report with bokeh")
     report = tmp_path / "report.html"
-    client = standin.start(command(sounds, tmp_path / "out", cluster.file, "--performance-report", str(report)), tmp_path)
-    assert client.ends() == 0, said(client)
+    client = start_command(sounds, tmp_path / "out", shared.scheduler_file, tmp_path, "--performance-report", str(report))
+    assert client.wait() == 0, output_of(client)
     assert "score_chunk" in report.read_text()
 
 
-# ------------------------------------------------------------------------------------------------ TLS
+# TLS
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate that vouches for itself, and its key."""
+    """A self-signed certificate, and its key."""
     folder = tmp_path_factory.mktemp("certificate")
-    made, key = folder / "certificate.pem", folder / "key.pem"
-    what = "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"
-    where = "-subj", "/CN=whalescan", "-addext", "subjectAltName=IP:127.0.0.1", "-out", str(made), "-keyout", str(key)
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    kind = "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"
+    files = "-subj", "/CN=whalescan", "-addext", "subjectAltName=IP:127.0.0.1", "-out", str(certificate), "-keyout", str(key)
     try:
-        subprocess.run(["openssl", *what, *where], check=True, capture_output=True)
+        subprocess.run(["openssl", *kind, *files], check=True, capture_output=True)
     except FileNotFoundError:
         pytest.skip("openssl, which makes certificates, is not installed")
-    return made, key
+    return certificate, key
 
 
 def test_tls_with_dasks_own_configuration(
-    sounds: Path, whole: dict[str, bytes], certificate: tuple[Path, Path], tmp_path: Path
+    sounds: Path, expected: dict[str, bytes], certificate: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    made, key = (str(path) for path in certificate)
-    about = "distributed.comm.tls"
-    settings: dict[str, object] = {"distributed.comm.require-encryption": True, f"{about}.ca-file": made}
-    for who in ("scheduler", "worker", "client"):
-        settings |= {f"{about}.{who}.cert": made, f"{about}.{who}.key": key}
+    cert, key = (str(path) for path in certificate)
+    section = "distributed.comm.tls"
+    settings: dict[str, object] = {"distributed.comm.require-encryption": True, f"{section}.ca-file": cert}
+    for role in ("scheduler", "worker", "client"):
+        settings |= {f"{section}.{role}.cert": cert, f"{section}.{role}.key": key}
     variables = {f"DASK_{name.replace('.', '__').replace('-', '_').upper()}": str(value) for name, value in settings.items()}
-    with machines(tmp_path / "cluster", variables) as found:
+    with dask_cluster(tmp_path / "cluster", variables) as found:
         found.start_scheduler("--protocol", "tls")
         found.start_worker("--no-nanny")
-        address = json.loads(found.file.read_text())["address"]
+        address = json.loads(found.scheduler_file.read_text())["address"]
         assert address.startswith("tls://")
-        for scheduler in (address, found.file):
+        for scheduler in (address, found.scheduler_file):
             with pytest.raises(UsageError, match=r"distributed\.comm\.tls"):
                 scan(sounds, tmp_path / "out", scheduler)
         with dask.config.set(settings):
             scan(sounds, tmp_path / "out", address)
-    assert outputs(tmp_path / "out") == whole
+    assert run_outputs(tmp_path / "out") == expected
 
 
-# ------------------------------------------------------------------------------------------------ told before the work
+# Errors before the work begins
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"address": 3}', '{"address": "tcp://127.0.0.1:1"}', None])
-def test_a_scheduler_that_is_not_there_is_told(
+def test_an_absent_scheduler_is_reported(
     sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
 ) -> None:
-    monkeypatch.setattr(workforce, "ANSWER_S", 1)
+    monkeypatch.setattr(cluster, "CONNECT_TIMEOUT_S", 1)
     file = tmp_path / "scheduler.json"
     if content is not None:
         file.write_text(content)
-    begin_s = time.monotonic()
-    with pytest.raises(UsageError, match=f"--scheduler {file}: no Dask scheduler answers there"):
+    with pytest.raises(UsageError) as refused:
         scan(sounds, tmp_path / "out", file)
-    assert time.monotonic() - begin_s < 5
+    assert refused.value.parameter == "scheduler"
+    assert str(file) in str(refused.value)
 
 
-def test_the_command_ends_with_2_where_no_scheduler_is(sounds: Path, tmp_path: Path) -> None:
-    client = standin.start(command(sounds, tmp_path / "out", "tls://127.0.0.1:1"), tmp_path)
-    assert client.ends(HURRY_S) == 2
-    assert "distributed.comm.tls" in said(client)
+def test_the_exit_status_is_2_where_no_scheduler_answers(sounds: Path, tmp_path: Path) -> None:
+    client = start_command(sounds, tmp_path / "out", "tls://127.0.0.1:1", tmp_path)
+    assert client.wait() == 2
+    assert "distributed.comm.tls" in output_of(client)
 
 
-def test_a_worker_of_another_version_is_refused(sounds: Path, cluster: Machines, tmp_path: Path) -> None:
-    n_before = len(cluster.diary())
-    cluster.on_workers(_say_version, "0.0.1")
+def test_a_worker_of_another_version_is_refused(sounds: Path, shared: Cluster, tmp_path: Path) -> None:
+    n_before = len(shared.chunk_log())
+    shared.on_workers(_set_version, "0.0.1")
     try:
-        with pytest.raises(UsageError, match=rf"whalescan 0\.0\.1, where the run has {whalescan.__version__}"):
-            scan(sounds, tmp_path, cluster.file)
+        with pytest.raises(UsageError, match=rf"0\.0\.1.*{whalescan.__version__}"):
+            scan(sounds, tmp_path, shared.scheduler_file)
     finally:
-        cluster.on_workers(_say_version, whalescan.__version__)
-    assert len(cluster.diary()) == n_before
+        shared.on_workers(_set_version, whalescan.__version__)
+    assert len(shared.chunk_log()) == n_before
 
 
-def _say_version(version: str) -> None:
+def _set_version(version: str) -> None:
     worker_check.__version__ = version  # type: ignore[attr-defined]
 
 
@@ -287,261 +317,265 @@ def _mounts(tmp_path_factory: pytest.TempPathFactory) -> None:
     try:
         subprocess.run(["unshare", "--mount", "sh", "-c", script], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"a worker cannot be made blind here: {error}")
+        pytest.skip(f"a folder cannot be hidden from a worker here: {error}")
 
 
 @pytest.mark.usefixtures("_mounts")
-def test_a_worker_that_does_not_see_the_recordings_is_named_before_anything_is_scored(sounds: Path, tmp_path: Path) -> None:
-    with machines(tmp_path) as found:
+def test_a_worker_that_does_not_see_the_recordings_is_refused(sounds: Path, tmp_path: Path) -> None:
+    with dask_cluster(tmp_path) as found:
         found.start_scheduler()
         found.start_worker("--no-nanny")
         found.start_worker("--no-nanny", "--name", "blind", blind_for=sounds)
         found.wait_for(2)
         first = sounds / "20260401_000000.wav"
         with pytest.raises(UsageError, match=rf"worker tcp://127\.0\.0\.1:\d+: does not see {first}") as refused:
-            scan(sounds, tmp_path / "out", found.file)
+            scan(sounds, tmp_path / "out", found.scheduler_file)
         assert str(refused.value).count("does not see") == 1
-        assert not found.diary()
+        assert not found.chunk_log()
 
 
 @pytest.mark.usefixtures("_mounts")
-def test_a_blind_worker_that_comes_late_gets_no_more_work(sounds: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
-    with machines(tmp_path) as found:
-        found.ask("pause", "0.15")
+def test_a_later_worker_that_does_not_see_the_recordings_is_retired(
+    sounds: Path, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    with dask_cluster(tmp_path) as found:
+        hold = found.instruct("hold")  # the first worker is busy until the other one has tried
         found.start_scheduler()
         found.start_worker("--no-nanny")
         found.wait_for(1)
-        client = standin.start(command(sounds, tmp_path / "out", found.file), tmp_path)
-        until(found.diary)
+        client = start_command(sounds, tmp_path / "out", found.scheduler_file, tmp_path)
+        wait_until(found.chunk_log)
         found.start_worker(blind_for=sounds)
-        assert client.ends() == 0, said(client)
-        assert len(list(tmp_path.glob("scored-*"))) == 1
-    told = [line for line in said(client).splitlines() if "does not see" in line]
-    assert len(told) == 1
-    assert "mount its disk there. It gets no more work" in told[0]
-    assert told[0].removeprefix("whalescan: ") in (tmp_path / "out" / "run.log").read_text()
-    assert outputs(tmp_path / "out") == whole
+        wait_until(lambda: "does not see" in output_of(client))
+        hold.unlink()
+        assert client.wait() == 0, output_of(client)
+        assert len(scoring_workers(found)) == 1
+    notices = [line for line in output_of(client).splitlines() if "does not see" in line]
+    assert len(notices) == 1
+    assert notices[0].removeprefix("whalescan: ") in (tmp_path / "out" / "run.log").read_text()
+    assert run_outputs(tmp_path / "out") == expected
 
 
-# ------------------------------------------------------------------------------------------------ the end of anybody
+# Processes that die
 
 
-def test_workers_that_die_at_random_moments(sounds: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
-    dice = random.Random(17)
+def test_workers_that_die_at_random_moments(
+    sounds: Path, expected: dict[str, bytes], shared: Cluster, tmp_path: Path
+) -> None:
+    rng = random.Random(17)
     n_kills, n_runs = 0, 0
-    with machines(tmp_path) as found:
-        found.ask("pause", "0.15")
-        found.start_scheduler()
-        nannies = [found.start_worker() for _ in range(3)]
-        found.wait_for(3)
-        while n_kills < N_KILLS:
-            n_runs += 1
-            out = tmp_path / f"out-{n_runs}"
-            client = standin.start(command(sounds, out, found.file), tmp_path)
-            while client.ends(dice.uniform(0.1, 0.6)) is None:
-                if n_kills < N_KILLS:
-                    for process in working_for(dice.choice(nannies)):
-                        process.kill()
-                        n_kills += 1
-            assert client.ends() == 0, said(client)
-            assert outputs(out) == whole
+    shared.instruct("pause", "0.15")
+    while n_kills < N_KILLS:
+        n_runs += 1
+        out = tmp_path / f"out-{n_runs}"
+        client = start_command(sounds, out, shared.scheduler_file, tmp_path)
+        while client.wait(rng.uniform(0.1, 0.6)) is None:
+            if n_kills < N_KILLS:
+                n_kills += _kill(rng.choice(shared.nannies()))
+        assert client.wait() == 0, output_of(client)
+        assert run_outputs(out) == expected
 
 
-def test_a_worker_without_a_nanny_dies_and_another_goes_on(sounds: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
-    with machines(tmp_path) as found:
-        found.ask("pause", "0.1")
+def _kill(nanny: subprocess.Popen[bytes]) -> int:
+    """Kill a nanny's worker; return the number killed, which is 0 while it is starting another."""
+    workers = worker_processes(nanny)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for worker in workers:
+            worker.kill()
+    return len(workers)
+
+
+def test_a_worker_without_a_nanny_dies(sounds: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
+    with dask_cluster(tmp_path) as found:
+        hold = found.instruct("hold")
         found.start_scheduler()
-        mortal = found.start_worker("--no-nanny")
-        found.start_worker("--no-nanny")
+        mortal, survivor = (found.start_worker("--no-nanny") for _ in range(2))
         found.wait_for(2)
-        client = standin.start(command(sounds, tmp_path / "out", found.file), tmp_path)
-        until(lambda: len(found.diary()) > 5)
+        client = start_command(sounds, tmp_path / "out", found.scheduler_file, tmp_path)
+        wait_until(lambda: scoring_workers(found) == {mortal.pid, survivor.pid})
         mortal.kill()
-        assert client.ends() == 0, said(client)
-    assert outputs(tmp_path / "out") == whole
+        hold.unlink()
+        assert client.wait() == 0, output_of(client)
+    assert run_outputs(tmp_path / "out") == expected
 
 
-def test_workers_that_die_with_their_scores(
-    sounds: Path, whole: dict[str, bytes], cluster: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_workers_that_die_before_their_scores_are_fetched(
+    sounds: Path, expected: dict[str, bytes], shared: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Chunks are done, and their scores not fetched yet: they are not the scheduler's fault, and are scored again."""
-    come_back, pids = Dispatch._come_back, cluster.pids()
+    """The scores are lost with the workers, and the chunks are scored again."""
+    gather, pids = Client.gather, shared.pids()
+    assert len(pids) == 2
 
-    def come_back_and_die(self: Dispatch) -> list[Future]:
-        back = come_back(self)
-        while back and pids:
-            os.kill(pids.pop(), signal.SIGKILL)
-            time.sleep(0.3)  # all have heard of it
-        return back
+    def kill_and_gather(self: Client, futures: Any, *arguments: Any, **named: Any) -> Any:
+        if pids:
+            addresses = set(self.nthreads())
+            while pids:
+                os.kill(pids.pop(), signal.SIGKILL)
+            wait_until(lambda: not addresses & set(self.nthreads()))
+        return gather(self, futures, *arguments, **named)
 
-    monkeypatch.setattr(Dispatch, "_come_back", come_back_and_die)
-    assert scan(sounds, tmp_path, cluster.file).exit_code == 0
+    monkeypatch.setattr(Client, "gather", kill_and_gather)
+    assert scan(sounds, tmp_path, shared.scheduler_file).exit_code == 0
     assert not pids
-    assert outputs(tmp_path) == whole
-    cluster.wait_for(2)
+    assert run_outputs(tmp_path) == expected
 
 
-def test_a_worker_that_dies_while_it_is_asked_what_it_sees(
-    sounds: Path, cluster: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_worker_that_dies_during_its_check(
+    sounds: Path, shared: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wait_for_workers = worker_check._wait_for_workers
+    addresses, pids = WorkerPool.addresses, shared.pids()[:1]
 
-    def wait_and_kill(*arguments: Any) -> list[str]:
-        there = wait_for_workers(*arguments)
-        os.kill(cluster.pids()[0], signal.SIGKILL)
-        return there
+    def addresses_and_kill(self: WorkerPool) -> list[str]:
+        found = addresses(self)
+        while pids:
+            os.kill(pids.pop(), signal.SIGKILL)
+        return found
 
-    monkeypatch.setattr(worker_check, "_wait_for_workers", wait_and_kill)
-    begin_s = time.monotonic()
-    assert scan(sounds, tmp_path, cluster.file).exit_code == 0
-    assert time.monotonic() - begin_s < HURRY_S
-    cluster.wait_for(2)
+    monkeypatch.setattr(WorkerPool, "addresses", addresses_and_kill)
+    assert scan(sounds, tmp_path, shared.scheduler_file).exit_code == 0
+    assert not pids
 
 
-def test_schedulers_that_die_at_random_moments(sounds: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
-    dice = random.Random(19)
-    with machines(tmp_path) as found:
-        found.ask("pause", "0.1")
+def test_schedulers_that_die_at_random_moments(sounds: Path, expected: dict[str, bytes], tmp_path: Path) -> None:
+    rng = random.Random(19)
+    with dask_cluster(tmp_path) as found:
+        found.instruct("pause", "0.1")
         for is_last in (False, False, False, True):
             scheduler = found.start_scheduler()
             worker = found.start_worker("--no-nanny")
-            client = standin.start(command(sounds, tmp_path / "out", found.file), tmp_path)
-            n_before = len(found.diary())
-            until(lambda n=n_before: len(found.diary()) > n)  # type: ignore[misc]
+            n_before = len(found.chunk_log())
+            client = start_command(sounds, tmp_path / "out", found.scheduler_file, tmp_path)
+            wait_until(lambda n=n_before: len(found.chunk_log()) > n)  # type: ignore[misc]
             if is_last:
                 break
-            time.sleep(dice.uniform(0, 0.6))
+            time.sleep(rng.uniform(0, 0.6))
             scheduler.kill()
-            assert client.ends(HURRY_S) == 1, said(client)
-            assert GONE in said(client)
-            assert "Traceback" not in said(client)
-            worker.wait(HURRY_S)
-        assert client.ends() == 0, said(client)
-    assert outputs(tmp_path / "out") == whole
-    assert len(found.diary()) - N_CHUNKS <= 2 * 3, "what was finished was scored again"
+            assert client.wait() == 1, output_of(client)
+            assert SCHEDULER_LOST in output_of(client)
+            assert "Traceback" not in output_of(client)
+            worker.wait()
+        assert client.wait() == 0, output_of(client)
+    assert run_outputs(tmp_path / "out") == expected
+    assert len(found.chunk_log()) - N_CHUNKS <= 2 * 3, "finished chunks were scored again"
 
 
 def test_clients_that_die_at_random_moments(
-    sounds: Path, whole: dict[str, bytes], cluster: Machines, tmp_path: Path
+    sounds: Path, expected: dict[str, bytes], shared: Cluster, tmp_path: Path
 ) -> None:
-    dice = random.Random(23)
-    cluster.ask("pause", "0.3")
+    rng = random.Random(23)
+    pause = shared.instruct("pause", "0.3")
     for _ in range(6):
-        client = standin.start(command(sounds, tmp_path / "out", cluster.file), tmp_path)
-        if client.ends(dice.uniform(0, 1.2)) is None:
+        client = start_command(sounds, tmp_path / "out", shared.scheduler_file, tmp_path)
+        if client.wait(rng.uniform(0, 1.2)) is None:
             client.kill()
-    cluster.ask("pause", "0")
-    assert standin.start(command(sounds, tmp_path / "out", cluster.file), tmp_path).ends() == 0
-    assert outputs(tmp_path / "out") == whole
+    pause.unlink()
+    client = start_command(sounds, tmp_path / "out", shared.scheduler_file, tmp_path)
+    assert client.wait() == 0, output_of(client)
+    assert run_outputs(tmp_path / "out") == expected
 
 
-def test_ctrl_c_drains_the_cluster(sounds: Path, whole: dict[str, bytes], cluster: Machines, tmp_path: Path) -> None:
-    cluster.ask("pause", "0.15")
-    n_before = len(cluster.diary())
-    client = standin.start(command(sounds, tmp_path / "out", cluster.file), tmp_path)
-    until(lambda: len(cluster.diary()) > n_before + 4)
+# Interrupts
+
+
+def test_ctrl_c_keeps_the_running_chunks(sounds: Path, expected: dict[str, bytes], shared: Cluster, tmp_path: Path) -> None:
+    hold = shared.instruct("hold")
+    n_before = len(shared.chunk_log())
+    client = start_command(sounds, tmp_path / "out", shared.scheduler_file, tmp_path)
+    wait_until(lambda: len(shared.chunk_log()) == n_before + 4)  # one on each thread
     client.signal(signal.SIGINT)
-    assert client.ends(HURRY_S) == 130
-    assert "Ctrl-C again: at once" in said(client)
-    cluster.ask("pause", "0")
-    n_kept = len(cluster.diary()) - n_before
-    assert n_kept < N_CHUNKS
-    client = standin.start(command(sounds, tmp_path / "out", cluster.file), tmp_path)
-    assert client.ends() == 0
-    assert len(cluster.diary()) - n_before == N_CHUNKS, "what was at work was kept"
-    assert outputs(tmp_path / "out") == whole
+    wait_until(lambda: STOPPING in output_of(client))
+    hold.unlink()
+    assert client.wait() == 130
+    assert len(shared.chunk_log()) == n_before + 4
+    client = start_command(sounds, tmp_path / "out", shared.scheduler_file, tmp_path)
+    assert client.wait() == 0
+    assert len(shared.chunk_log()) - n_before == N_CHUNKS, "running chunks were kept"
+    assert run_outputs(tmp_path / "out") == expected
 
 
-def test_ctrl_c_twice_waits_for_nobody(sounds: Path, cluster: Machines, tmp_path: Path) -> None:
-    cluster.ask("pause", "4")
-    n_before = len(cluster.diary())
-    client = standin.start(command(sounds, tmp_path, cluster.file), tmp_path)
-    until(lambda: len(cluster.diary()) > n_before)
-    cluster.ask("pause", "0")
-    begin_s = time.monotonic()
+def test_a_second_ctrl_c_does_not_wait(sounds: Path, shared: Cluster, tmp_path: Path) -> None:
+    hold = shared.instruct("hold")
+    n_before = len(shared.chunk_log())
+    client = start_command(sounds, tmp_path, shared.scheduler_file, tmp_path)
+    wait_until(lambda: len(shared.chunk_log()) == n_before + 4)
     client.signal(signal.SIGINT)
-    until(lambda: "Ctrl-C again: at once" in said(client))
+    wait_until(lambda: STOPPING in output_of(client))
     client.signal(signal.SIGINT)
-    assert client.ends(HURRY_S) == 130
-    assert time.monotonic() - begin_s < 3
+    assert client.wait() == 130, "it ends while workers are still busy"
+    hold.unlink()
 
 
-# ------------------------------------------------------------------------------------------------ what goes wrong
+# Chunks that fail
 
 
-def check_deadly(out: Path, whole: dict[str, bytes]) -> None:
-    """One chunk is missing, and said to be; everything else is as it should be."""
+def check_deadly(out: Path, expected: dict[str, bytes]) -> None:
+    """Check that one chunk is reported as missing, and that all others have their scores."""
     row = rows(out)[DEADLY_NAME]
     assert (row["status"], float(row["analysed_s"])) == ("partial", 20)
-    assert "workers died while they scored it" in row["problem"]
-    found = outputs(out)
-    others = [name for name in whole if name.startswith("scores/") and DEADLY_NAME not in name]
+    assert "workers died" in row["problem"]
+    found = run_outputs(out)
+    others = [name for name in expected if name.startswith("scores/") and DEADLY_NAME not in name]
     assert len(others) == 4
-    assert {name: found[name] for name in others} == {name: whole[name] for name in others}
+    assert {name: found[name] for name in others} == {name: expected[name] for name in others}
     with np.load(out / "scores" / f"{DEADLY_NAME}.npz") as scored:
-        lost = np.isnan(scored["scores"][:, 0])
-    assert np.flatnonzero(lost).tolist() == list(range(16, 24))
+        is_missing = np.isnan(scored["scores"][:, 0])
+    assert np.flatnonzero(is_missing).tolist() == list(range(16, 24))
 
 
-def test_a_chunk_that_kills_its_workers_is_given_up(sounds: Path, whole: dict[str, bytes], tmp_path: Path) -> None:
-    with machines(tmp_path) as found:
-        deadly = found.ask("deadly")
-        found.start_scheduler()
-        for _ in range(2):
-            found.start_worker()
-        found.wait_for(2)
-        client = standin.start(command(sounds, tmp_path / "out", found.file), tmp_path)
-        assert client.ends() == 3, said(client)
-        check_deadly(tmp_path / "out", whole)
-        assert f"{DEADLY_NAME}" in said(client)
-        deadly.unlink()
-        n_before = len(found.diary())
-        assert standin.start(command(sounds, tmp_path / "out", found.file), tmp_path).ends() == 0
-        assert len(found.diary()) - n_before == 1, "only what was given up is scored"
-    assert outputs(tmp_path / "out") == whole
-
-
-def test_a_chunk_that_kills_processes_of_this_machine_is_given_up(
-    sounds: Path, whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_chunk_that_kills_its_workers_is_reported(
+    sounds: Path, expected: dict[str, bytes], shared: Cluster, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(workforce, "_FEW_S", 0)
-    monkeypatch.setattr(local_cluster, "_THREADS", 1)
-    monkeypatch.setenv(FOLDER, str(tmp_path))
+    deadly = shared.instruct("deadly")
+    client = start_command(sounds, tmp_path / "out", shared.scheduler_file, tmp_path)
+    assert client.wait() == 3, output_of(client)
+    check_deadly(tmp_path / "out", expected)
+    assert DEADLY_NAME in output_of(client)
+    deadly.unlink()
+    n_before = len(shared.chunk_log())
+    client = start_command(sounds, tmp_path / "out", shared.scheduler_file, tmp_path)
+    assert client.wait() == 0, output_of(client)
+    assert len(shared.chunk_log()) - n_before == 1, "only the failed chunk is scored"
+    assert run_outputs(tmp_path / "out") == expected
+
+
+def test_a_chunk_that_kills_processes_of_this_machine_is_reported(
+    sounds: Path, expected: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "MIN_SOUND_FOR_PROCESSES_S", 0)
+    monkeypatch.setattr(local_cluster, "THREADS_PER_PROCESS", 1)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     deadly, out = tmp_path / "deadly", tmp_path / "out"
     deadly.touch()
     work = WorkOptions(batch_size=BATCH_SIZE, workers=2, in_processes=True, quiet=True)
-    job = Job((str(sounds),), out, ScoreOptions(hop_s=HOP_S, exact=True), work=work)
-    with dask.config.set({"distributed.worker.preload": ["tests.standin_preload"]}):
+    job = SurveyJob((str(sounds),), out, ScoreOptions(hop_s=HOP_S, exact=True), work=work)
+    with dask.config.set({"distributed.worker.preload": ["tests.worker_preload"]}):
         assert run(job).exit_code == 3
-        check_deadly(out, whole)
-        assert "3 workers died" in rows(out)[DEADLY_NAME]["problem"]
+        check_deadly(out, expected)
         deadly.unlink()
-        n_before = len((tmp_path / "diary.txt").read_text().split())
+        n_before = len((tmp_path / "chunks.txt").read_text().split())
         assert run(job).exit_code == 0
-    assert len((tmp_path / "diary.txt").read_text().split()) == n_before + 1
-    assert outputs(out) == whole
+    assert len((tmp_path / "chunks.txt").read_text().split()) == n_before + 1
+    assert run_outputs(out) == expected
 
 
-def test_a_disk_that_does_not_answer_is_told_and_tried_again_by_the_next_run(
-    sounds: Path, whole: dict[str, bytes], cluster: Machines, tmp_path: Path
+def test_a_disk_that_does_not_answer_is_reported_and_read_by_the_next_run(
+    sounds: Path, expected: dict[str, bytes], shared: Cluster, tmp_path: Path
 ) -> None:
-    stalled = cluster.ask("stalled", SHORT_NAME)
-    cluster.on_workers(_be_patient, 1.0)
+    stalled = shared.instruct("stalled", SHORT_NAME)
+    shared.on_workers(_set_retry_interval, 1e9)  # no second attempt
     try:
-        survey = scan(sounds, tmp_path, cluster.file)
+        survey = scan(sounds, tmp_path, shared.scheduler_file)
     finally:
         stalled.unlink()
-        cluster.on_workers(_be_patient, retry.PATIENCE_S)
+        shared.on_workers(_set_retry_interval, retry.RETRY_INTERVAL_S)
     row = rows(tmp_path)[SHORT_NAME]
-    assert "its disk did not answer" in row["problem"]
+    assert "did not answer" in row["problem"]
     assert float(row["analysed_s"]) == 0
-    assert {name: one["status"] for name, one in rows(tmp_path).items() if one["status"] != "done"} == {
-        SHORT_NAME: row["status"]
-    }
+    assert {name for name, found in rows(tmp_path).items() if found["status"] != "done"} == {SHORT_NAME}
     assert survey.exit_code == 3
-    assert scan(sounds, tmp_path, cluster.file).exit_code == 0
-    assert outputs(tmp_path) == whole
+    assert scan(sounds, tmp_path, shared.scheduler_file).exit_code == 0
+    assert run_outputs(tmp_path) == expected
 
 
-def _be_patient(patience_s: float) -> None:
-    retry.PATIENCE_S = patience_s
+def _set_retry_interval(interval_s: float) -> None:
+    retry.RETRY_INTERVAL_S = interval_s

@@ -21,7 +21,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_every_command_and_option_is_in_the_readme(name: str) -> None:
     assert f"whalescan {name}" in README
     for parameter in main.commands[name].params:
-        if isinstance(parameter, click.Option):
+        if isinstance(parameter, click.Option) and not parameter.hidden:
             assert f"`{max(parameter.opts, key=len)}" in README, parameter.opts
             assert parameter.help
 
@@ -46,9 +46,10 @@ def test_links_within_the_project_lead_somewhere() -> None:
             assert ((ROOT / page).parent / target).exists(), (page, target)
 
 
-def test_public_names_are_sorted_and_there() -> None:
-    assert whalescan.__all__ == sorted(whalescan.__all__, key=lambda name: (not name[0].isupper(), name))
-    assert all(hasattr(whalescan, name) for name in whalescan.__all__)
+def test_the_citation_names_this_version() -> None:
+    found = re.search(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
+    assert found
+    assert found[1] == whalescan.__version__
 
 
 def test_public_names_are_described_by_us() -> None:

@@ -13,36 +13,35 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whalescan.core import Detection, Recording, UsageError
+from tests.builders import make_recording
+from whalescan.core import Detection, Recording, RecordingResult, UsageError
 from whalescan.tables import csvs
 from whalescan.tables.formats import FORMATS, KALEIDOSCOPE_COLUMNS, audacity, check_formats, kaleidoscope, parquet
-from whalescan.tables.raven import Placed, SelectionOptions, reviewer_path
+from whalescan.tables.raven import SelectionOptions, reviewer_path
 
 OPTIONS = SelectionOptions("whalescan 0.1.0 test")
 START = datetime(2019, 12, 31, 23, 59, 30, tzinfo=UTC)
 
 
 def recording(name: str = "deep/a", channels: int = 1, start_utc: datetime | None = START) -> Recording:
-    """100 s at 2 kHz."""
-    path = Path("/survey") / f"{name}.wav"
-    return Recording(name, path, f"{name}.wav", 2000, 200_000, channels, 44, start_utc, "name" if start_utc else "none")
+    return make_recording(name, channels=channels, start_utc=start_utc)
 
 
-def detection(begin_s: float = 12.3, end_s: float = 13.3, **facts: object) -> Detection:
-    known = {"channel": 1, "low_hz": 90.0, "high_hz": 200.0, "label": "NARW upcall", "score": 0.9312} | facts
+def detection(begin_s: float = 12.3, end_s: float = 13.3, **fields: object) -> Detection:
+    known = {"channel": 1, "low_hz": 90.0, "high_hz": 200.0, "label": "NARW upcall", "score": 0.9312} | fields
     identity = f"a-{round(begin_s * 1000):09d}"
     return Detection(recording="deep/a", begin_s=begin_s, end_s=end_s, detection_id=identity, **known)  # type: ignore[arg-type]
 
 
-def placed(*calls: Detection, of: Recording | None = None) -> list[Placed]:
-    return [Placed(of or recording(), 0.0, calls)]
+def results_of(*calls: Detection, of: Recording | None = None) -> list[RecordingResult]:
+    return [RecordingResult.of(of or recording(), detections=calls)]
 
 
 micros = st.integers(0, 99_999_000).map(lambda us: us / 1e6)
 detections = st.builds(
-    lambda begin, length, low, high, **facts: detection(begin, begin + length, low_hz=low, high_hz=low + high, **facts),
+    lambda begin, length, low, high, **fields: detection(begin, begin + length, low_hz=low, high_hz=low + high, **fields),
     micros,
-    st.integers(1, 5_000_000).map(lambda us: us / 1e6),  # up to 5 s, so that some run on past the recording's end
+    st.integers(1, 5_000_000).map(lambda us: us / 1e6),  # up to 5 s, so that some extend past the end of the recording
     st.integers(0, 4000).map(lambda dhz: dhz / 10),
     st.integers(1, 4000).map(lambda dhz: dhz / 10),
     channel=st.integers(1, 4),
@@ -53,28 +52,27 @@ detections = st.builds(
 names = st.sampled_from(["a", "deep/a", "deep/er/a,b", 'deep/q"q', "Größe/a b", "=1+1"])
 recordings = st.builds(recording, names, st.integers(1, 4), st.none() | st.just(START))
 deployments = st.lists(
-    st.builds(lambda one, calls: Placed(one, 0.0, calls), recordings, st.lists(detections, max_size=4)),
+    st.builds(lambda one, calls: RecordingResult.of(one, detections=calls), recordings, st.lists(detections, max_size=4)),
     max_size=3,
-    unique_by=lambda place: place.recording.name,
+    unique_by=lambda result: result.readable_recording().name,
 )
 
 
 # ---------------------------------------------------------------------------------------------- all
 
 
-def test_every_format_is_checked_before_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_formats_are_checked_before_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     check_formats([])
     check_formats(["audacity", "kaleidoscope"])
     with pytest.raises(UsageError, match=r"'xls'.*audacity, kaleidoscope, parquet"):
         check_formats(["audacity", "xls"])
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)  # what Python makes of a library that is not there
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)  # as for a library that is not installed
     with pytest.raises(UsageError, match=r"pyarrow.*pip install 'whalescan\[parquet\]'"):
         check_formats(["parquet"])
 
 
-@settings(deadline=None)
 @given(deployments)
-def test_the_same_calls_make_the_same_bytes_below_the_output_folder(deployment: list[Placed]) -> None:
+def test_writers_are_deterministic_and_stay_below_the_output_folder(deployment: list[RecordingResult]) -> None:
     for name in ("audacity", "kaleidoscope"):
         files = FORMATS[name](deployment, OPTIONS)
         assert files == FORMATS[name](deployment, OPTIONS)
@@ -88,7 +86,7 @@ def test_the_same_calls_make_the_same_bytes_below_the_output_folder(deployment: 
 
 
 def read_labels(content: bytes) -> list[tuple[float, ...]]:
-    """As Audacity reads them: a line that begins with a backslash holds the frequencies of the label before it."""
+    """Parse labels as Audacity does: a line that begins with a backslash contains the frequencies of the label before it."""
     labels: list[tuple[float, ...]] = []
     for line in content.decode().split("\n")[:-1]:
         cells = line.split("\t")
@@ -100,18 +98,17 @@ def read_labels(content: bytes) -> list[tuple[float, ...]]:
     return labels
 
 
-def test_labels_as_audacity_writes_them() -> None:
-    files = audacity(placed(detection(12.3, 13.3)), OPTIONS)
+def test_audacity_labels() -> None:
+    files = audacity(results_of(detection(12.3, 13.3)), OPTIONS)
     assert files == {"audacity/deep/a.labels.txt": b"12.300000\t13.300000\tNARW upcall 0.93\n\\\t90.000000\t200.000000\n"}
 
 
-@settings(deadline=None)
 @given(deployments)
-def test_labels_written_are_labels_read(deployment: list[Placed]) -> None:
+def test_audacity_labels_can_be_read_back(deployment: list[RecordingResult]) -> None:
     files = audacity(deployment, OPTIONS)
     assert len(files) == len(deployment), "an empty file says that a recording was listened to"
     for place in deployment:
-        read = read_labels(files[f"audacity/{place.recording.name}.labels.txt"])
+        read = read_labels(files[f"audacity/{place.readable_recording().name}.labels.txt"])
         expected = [(c.begin_s, min(c.end_s, 100.0), c.low_hz, c.high_hz) for c in place.detections]
         np.testing.assert_allclose(np.reshape(read, (-1, 4)), np.reshape(expected, (-1, 4)), atol=1e-6)
 
@@ -125,23 +122,23 @@ def test_labels_written_are_labels_read(deployment: list[Placed]) -> None:
         (detection(label="up\tcall\nnew"), 1, "up call new 0.93"),
     ],
 )
-def test_a_label_says_what_is_known(call: Detection, channels: int, text: str) -> None:
-    (content,) = audacity(placed(call, of=recording(channels=channels)), OPTIONS).values()
+def test_a_label_contains_the_known_parts(call: Detection, channels: int, text: str) -> None:
+    (content,) = audacity(results_of(call, of=recording(channels=channels)), OPTIONS).values()
     assert content.decode().split("\n")[0].split("\t")[2] == text
 
 
 # ---------------------------------------------------------------------------------------------- Kaleidoscope
 
 
-def rows(deployment: list[Placed], options: SelectionOptions = OPTIONS) -> list[dict[str, str]]:
+def rows(deployment: list[RecordingResult], options: SelectionOptions = OPTIONS) -> list[dict[str, str]]:
     (content,) = kaleidoscope(deployment, options).values()
     reader = csv.DictReader(io.StringIO(content.decode(), newline=""))
     assert tuple(reader.fieldnames or ()) == KALEIDOSCOPE_COLUMNS
     return list(reader)
 
 
-def test_a_row_as_kaleidoscope_reads_it() -> None:
-    assert rows(placed(detection(45, 46.5, channel=2))) == [
+def test_kaleidoscope_row() -> None:
+    assert rows(results_of(detection(45, 46.5, channel=2))) == [
         {
             "INDIR": "/survey",
             "FOLDER": "deep",
@@ -164,10 +161,9 @@ def test_a_row_as_kaleidoscope_reads_it() -> None:
     ]
 
 
-@settings(deadline=None)
 @given(deployments)
-def test_every_call_is_a_row_that_lies_in_its_recording(deployment: list[Placed]) -> None:
-    expected = [(place.recording, call) for place in deployment for call in place.detections]
+def test_kaleidoscope_rows_lie_in_their_recordings(deployment: list[RecordingResult]) -> None:
+    expected = [(place.readable_recording(), call) for place in deployment for call in place.detections]
     for row, (one, call) in zip(rows(deployment), expected, strict=True):
         offset_s, duration_s = float(row["OFFSET"]), float(row["DURATION"])
         assert abs(offset_s - call.begin_s) < 1e-6
@@ -190,19 +186,19 @@ def test_every_call_is_a_row_that_lies_in_its_recording(deployment: list[Placed]
         ("/Volumes/survey/", "deep/a", "/Volumes/survey", "deep"),
     ],
 )
-def test_folders_as_the_reviewer_sees_them(root: str, name: str, indir: str, folder: str) -> None:
+def test_folders_for_the_reviewers_computer(root: str, name: str, indir: str, folder: str) -> None:
     one = recording(name)
-    (row,) = rows(placed(detection(), of=one), SelectionOptions("x", root))
+    (row,) = rows(results_of(detection(), of=one), SelectionOptions("x", root))
     assert (row["INDIR"], row["FOLDER"]) == (indir, folder)
     separator = "\\" if "\\" in reviewer_path(one, root) else "/"
     parts = [part for part in (indir.rstrip(separator), folder, row["IN FILE"]) if part or root == "/"]
     assert separator.join(parts) == reviewer_path(one, root)
 
 
-def test_a_name_that_is_no_way_from_the_folder_given() -> None:
-    """Where two folders hold the same names, a recording's name begins with its folder's."""
-    one = replace(recording("a"), relative="other/a.wav")
-    (row,) = rows(placed(detection(), of=one))
+def test_a_recording_name_with_a_folder_prefix() -> None:
+    """With equal names in two input folders, a recording's name begins with its folder's."""
+    one = replace(recording("a"), relative_path="other/a.wav")
+    (row,) = rows(results_of(detection(), of=one))
     assert (row["INDIR"], row["FOLDER"], row["IN FILE"]) == ("/survey", "", "a.wav")
 
 
@@ -210,31 +206,31 @@ def test_a_name_that_is_no_way_from_the_folder_given() -> None:
     ("review", "manual"),
     [("unreviewed", ""), ("yes", "NARW upcall"), ("no", "not NARW upcall"), ("maybe", "maybe NARW upcall")],
 )
-def test_what_a_reviewer_said_is_the_manual_id(review: str, manual: str) -> None:
-    assert rows(placed(detection(review=review)))[0]["MANUAL ID"] == manual
+def test_the_manual_id_is_the_review(review: str, manual: str) -> None:
+    assert rows(results_of(detection(review=review)))[0]["MANUAL ID"] == manual
 
 
-def test_no_calls_are_a_header() -> None:
-    assert rows(placed()) == rows([]) == []
+def test_without_detections_there_is_only_a_header() -> None:
+    assert rows(results_of()) == rows([]) == []
 
 
 # ---------------------------------------------------------------------------------------------- Parquet
 
 
-def test_parquet_without_pyarrow_says_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_without_pyarrow_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow.csv", None)
     with pytest.raises(UsageError, match="pip install"):
-        parquet(placed(detection()), OPTIONS)
+        parquet(results_of(detection()), OPTIONS)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(deployments)
-def test_parquet_is_the_csv_with_types(deployment: list[Placed]) -> None:
+def test_parquet_equals_the_csv(deployment: list[RecordingResult]) -> None:
     pytest.importorskip("pyarrow", reason="pyarrow is an extra: whalescan[parquet]")
     (content,) = parquet(deployment, OPTIONS).values()
     assert content == parquet(deployment, OPTIONS)["detections.parquet"], "the same calls, the same bytes"
     frame = pd.read_parquet(io.BytesIO(content))
-    table = csvs.detections_csv((place.recording, place.detections) for place in deployment).decode()
+    table = csvs.detections_csv(deployment).decode()
     expected = list(csv.DictReader(io.StringIO(table, newline="")))
     assert tuple(frame.columns) == csvs.DETECTION_COLUMNS
     assert len(frame) == len(expected)
@@ -250,10 +246,10 @@ def test_parquet_is_the_csv_with_types(deployment: list[Placed]) -> None:
 
 
 @pytest.mark.parametrize("calls", [[], [detection()], [detection(score=None)]])
-def test_types_do_not_depend_on_what_was_found(calls: list[Detection]) -> None:
+def test_parquet_types_do_not_depend_on_the_detections(calls: list[Detection]) -> None:
     arrow = pytest.importorskip("pyarrow", reason="pyarrow is an extra: whalescan[parquet]")
     check_formats(["parquet"])
-    content = parquet(placed(*calls, of=recording(start_utc=None)), OPTIONS)["detections.parquet"]
+    content = parquet(results_of(*calls, of=recording(start_utc=None)), OPTIONS)["detections.parquet"]
     schema = pytest.importorskip("pyarrow.parquet").read_table(io.BytesIO(content)).schema
     assert {name: str(schema.field(name).type) for name in schema.names} == {
         **dict.fromkeys(("detection_id", "recording", "label", "review"), str(arrow.string())),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests import make_golden as golden
+from tests.builders import run_command
 
 SCORE_TOLERANCE = 0.01
 """From the scores of the arithmetic that this processor has.
@@ -40,14 +41,14 @@ def check_same(found: dict[str, bytes], expected: Path) -> None:
 
 @pytest.mark.parametrize("name", list(golden.DETECT))
 def test_tables_of_stored_scores(stored: Path, name: str) -> None:
-    result = golden.call("detect", stored, *golden.DETECT[name])
+    result = run_command("detect", stored, *golden.DETECT[name])
     assert result.exit_code == 3, result.output  # broken recordings are among them
     check_same(golden.tables(stored), golden.EXPECTED / name)
 
 
 def test_tables_after_a_review_in_raven(stored: Path) -> None:
-    assert golden.call("detect", stored, *golden.DETECT["default"]).exit_code == 3
-    result = golden.call("import-review", stored, golden.REVIEWED, "--reviewer", "Ben")
+    assert run_command("detect", stored, *golden.DETECT["default"]).exit_code == 3
+    result = run_command("import-review", stored, golden.REVIEWED, "--reviewer", "Ben")
     assert result.exit_code == 0, result.output
     said = "1 yes, 1 no, 1 maybe; 1 deleted, 1 added, 1 moved"
     assert said in result.stdout
@@ -55,7 +56,7 @@ def test_tables_after_a_review_in_raven(stored: Path) -> None:
 
 
 def test_evaluation_of_stored_scores(tmp_path: Path) -> None:
-    result = golden.call("evaluate", golden.OUT, golden.ANNOTATIONS, "-o", tmp_path, *golden.EVALUATE)
+    result = run_command("evaluate", golden.OUT, golden.ANNOTATIONS, "-o", tmp_path, *golden.EVALUATE)
     assert result.exit_code == 0, result.output
     expected = golden.EXPECTED / "evaluation"
     for name in golden.EVALUATION_TABLES:
@@ -65,8 +66,8 @@ def test_evaluation_of_stored_scores(tmp_path: Path) -> None:
 
 
 def test_scores_of_the_model_in_the_package(tmp_path: Path) -> None:
-    assert golden.call("simulate", "-o", tmp_path / "sound", *golden.MODEL_SOUND).exit_code == 0
-    result = golden.call("run", tmp_path / "sound", "-o", tmp_path / "out", *golden.MODEL_RUN)
+    assert run_command("simulate", "-o", tmp_path / "sound", *golden.MODEL_SOUND).exit_code == 0
+    result = run_command("run", tmp_path / "sound", "-o", tmp_path / "out", *golden.MODEL_RUN)
     assert result.exit_code == 0, result.output
     (path,) = (tmp_path / "out" / "scores").glob("*.npz")
     with np.load(path, allow_pickle=False) as found, np.load(golden.MODEL_SCORES, allow_pickle=False) as expected:

@@ -1,4 +1,4 @@
-"""Raven opens a table in two ways. Either way, each selection must lie where the call's energy is."""
+"""Both ways in which Raven opens a table must place each selection on the energy of the call."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ RATE_HZ = 2000
 
 @pytest.fixture(scope="module")
 def out(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on recordings of 2 and 4 kHz, with one in between that holds no call."""
+    """Return the output of a run on recordings of 2 and 4 kHz, with one between them without calls."""
     folder, out = tmp_path_factory.mktemp("in"), tmp_path_factory.mktemp("out")
     for path in sea.iterdir():
         if path.suffix != ".txt":
             (folder / path.name).write_bytes(path.read_bytes())
     quiet = 0.01 * np.random.default_rng(1).standard_normal(7001)
     soundfile.write(folder / "SIM_20260401T000039Z.wav", quiet, RATE_HZ)
-    whalescan.scan(folder, out, hop=0.5)
+    whalescan.scan(folder, out, hop_s=0.5)
     return out
 
 
@@ -35,8 +35,8 @@ def read(path: str) -> FloatArray:
     return resampled
 
 
-def stands_out(sound: FloatArray, begin_s: float, end_s: float, low_hz: float, high_hz: float) -> float:
-    """Energy density in the box over that in the two seconds around it, in the same band."""
+def energy_ratio(sound: FloatArray, begin_s: float, end_s: float, low_hz: float, high_hz: float) -> float:
+    """Return the energy density in a box relative to the two seconds around it, in the same band."""
     band = signal.sosfiltfilt(signal.butter(4, [low_hz, high_hz], "bandpass", fs=RATE_HZ, output="sos"), sound)
     power = np.square(band)
     begin, end = round(begin_s * RATE_HZ), round(end_s * RATE_HZ)
@@ -44,12 +44,13 @@ def stands_out(sound: FloatArray, begin_s: float, end_s: float, low_hz: float, h
     return float(power[begin:end].mean() / around.mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["selection table", "sound selection table", "table of the recording"])
 def test_the_energy_of_the_call_is_in_the_box(out: Path, way: str) -> None:
-    listed = (out / "deployment.listfile.txt").read_text().splitlines()
-    assert len(listed) == 4
-    sounds = {path: read(path) for path in listed}
-    on_one_axis = np.concatenate(list(sounds.values()))
+    paths = (out / "deployment.listfile.txt").read_text().splitlines()
+    assert len(paths) == 4
+    sounds = {path: read(path) for path in paths}
+    sequence = np.concatenate(list(sounds.values()))
     tables = [out / "deployment.whalescan.sound.selections.txt"]
     if way == "table of the recording":
         tables = sorted((out / "selections").iterdir())
@@ -58,8 +59,8 @@ def test_the_energy_of_the_call_is_in_the_box(out: Path, way: str) -> None:
         for row in pd.read_csv(table, sep="\t").to_dict("records"):
             length_s = row["End Time (s)"] - row["Begin Time (s)"]
             begin_s = row["File Offset (s)"] if way == "sound selection table" else row["Begin Time (s)"]
-            sound = on_one_axis if way == "selection table" else sounds[row["Begin Path"]]
-            ratios.append(stands_out(sound, begin_s, begin_s + length_s, row["Low Freq (Hz)"], row["High Freq (Hz)"]))
+            sound = sequence if way == "selection table" else sounds[row["Begin Path"]]
+            ratios.append(energy_ratio(sound, begin_s, begin_s + length_s, row["Low Freq (Hz)"], row["High Freq (Hz)"]))
     assert len(ratios) >= 5
     assert np.median(ratios) > 3
     assert min(ratios) > 1.2

@@ -1,4 +1,4 @@
-"""The main job, from files to tables."""
+"""Runs from recordings to tables."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,33 +16,33 @@ import pytest
 import soundfile
 
 import whalescan
-from tests.conftest import recording_of, write_sound
+from tests.builders import read_recording, write_sound
 from whalescan import ModelError, OutputError, Status, Survey, UsageError, load_model
-from whalescan.core.files import write_whole
+from whalescan.core.files import write_atomically
 from whalescan.detector.model_file import rewrite_model
 from whalescan.engine import chunking, cluster, dispatch, worker
 from whalescan.options import ScoreOptions, TableOptions, WorkOptions
-from whalescan.survey.job import Job, method
 from whalescan.survey.run import detect, run
+from whalescan.survey.settings import SurveyJob, scoring_method
 
 TABLES = ("detections.csv", "files.csv", "deployment.whalescan.sound.selections.txt", "deployment.listfile.txt")
 
 
 @pytest.fixture(scope="module")
 def out(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a run leaves, with windows every half second."""
+    """The folder of a run, with windows every half second."""
     folder = tmp_path_factory.mktemp("out")
-    whalescan.scan(sea, folder, hop=0.5)
+    whalescan.scan(sea, folder, hop_s=0.5)
     return folder
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every table below a folder."""
+    """Return the bytes of every table below a folder."""
     files = [p for p in folder.rglob("*") if p.suffix in (".txt", ".csv")]
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
 
 
-def test_everything_of_the_contract_is_there(out: Path, sea: Path) -> None:
+def test_run_writes_all_tables(out: Path, sea: Path) -> None:
     names = sorted(p.stem for p in sea.iterdir() if p.suffix != ".txt")
     assert all((out / name).is_file() for name in (*TABLES, "run.json"))
     assert sorted(p.name for p in (out / "selections").iterdir()) == [f"{n}.whalescan.selections.txt" for n in names]
@@ -49,20 +50,20 @@ def test_everything_of_the_contract_is_there(out: Path, sea: Path) -> None:
     assert not list(out.rglob("*.partial"))
 
 
-def test_the_calls_that_were_put_in_are_found(out: Path, sea: Path) -> None:
+def test_simulated_calls_are_detected(out: Path, sea: Path) -> None:
     found = pd.read_csv(out / "detections.csv")
-    true_calls, hits = 0, 0
+    n_calls, n_detected = 0, 0
     for path in sea.glob("*.selections.txt"):
         name = path.name.removesuffix(".selections.txt")
         middles = found.loc[found["recording"] == name, ["begin_s", "end_s"]].mean(axis=1)
         for call in whalescan.read_selections(path):
-            true_calls += 1
-            hits += bool((abs(middles - (call.begin_s + call.end_s) / 2) < 0.5).any())
-    assert true_calls >= 5
-    assert hits >= 0.7 * true_calls
+            n_calls += 1
+            n_detected += bool((abs(middles - (call.begin_s + call.end_s) / 2) < 0.5).any())
+    assert n_calls >= 5
+    assert n_detected >= 0.7 * n_calls
 
 
-def test_either_way_of_opening_the_deployments_table_lands_on_the_call(out: Path) -> None:
+def test_both_time_axes_of_the_deployment_table_agree(out: Path) -> None:
     table = pd.read_csv(out / "deployment.whalescan.sound.selections.txt", sep="\t")
     paths = (out / "deployment.listfile.txt").read_text().splitlines()
     durations_s = [soundfile.info(path).frames / soundfile.info(path).samplerate for path in paths]
@@ -73,7 +74,7 @@ def test_either_way_of_opening_the_deployments_table_lands_on_the_call(out: Path
         assert offset_s == pytest.approx(row["File Offset (s)"], abs=1e-5)
 
 
-def test_clock_times_follow_from_the_names(out: Path) -> None:
+def test_start_times_from_names(out: Path) -> None:
     files = pd.read_csv(out / "files.csv")
     assert files["start_utc"].tolist() == [f"2026-04-01T00:0{m}:{s:02d}.000Z" for m, s in ((0, 0), (0, 40), (1, 20))]
     assert (files["status"] == "done").all()
@@ -82,24 +83,25 @@ def test_clock_times_follow_from_the_names(out: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def hard(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Recordings with borders of every kind - a resampled one of 70 s, and a damaged one - and what a run makes of them."""
-    folder, out = tmp_path_factory.mktemp("hard"), tmp_path_factory.mktemp("hard-out")
+def difficult(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A recording of 70 s that is resampled, a damaged one, and the folder of a run."""
+    folder, out = tmp_path_factory.mktemp("difficult"), tmp_path_factory.mktemp("difficult-out")
     samples, rate = soundfile.read(next(sea.glob("*.flac")))
     write_sound(folder / "long.wav", np.tile(samples, 2)[: 70 * rate], rate)
     flac = next(sea.glob("*.flac")).read_bytes()
     (folder / "damaged.flac").write_bytes(flac[: len(flac) // 2] + bytes(3000) + flac[len(flac) // 2 + 3000 :])
-    whalescan.scan(folder, out, hop=0.5, batch_size=4)
+    whalescan.scan(folder, out, hop_s=0.5, batch_size=4)
     return folder, out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("chunk_s", "workers"), [(2, 1), (6, 3), (14, 2), (1000, 1)])
-def test_chunks_and_workers_do_not_show(
-    hard: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_s: float, workers: int
+def test_chunk_size_and_workers_change_no_byte(
+    difficult: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk_s: float, workers: int
 ) -> None:
     monkeypatch.setattr(chunking, "CHUNK_S", chunk_s)
-    folder, out = hard
-    whalescan.scan(folder, tmp_path, hop=0.5, batch_size=4, workers=workers)
+    folder, out = difficult
+    whalescan.scan(folder, tmp_path, hop_s=0.5, batch_size=4, workers=workers)
     for name in ("scores", "boxes", "complexity", "losses", "loss_kinds"):
         for path in (out / "scores").iterdir():
             with np.load(path) as one, np.load(tmp_path / "scores" / path.name) as other:
@@ -107,23 +109,27 @@ def test_chunks_and_workers_do_not_show(
     assert contents(tmp_path) == contents(out)
 
 
-def test_detect_gives_what_run_would_have_given(sea: Path, out: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_detect_equals_a_run_with_the_same_threshold(sea: Path, out: Path, tmp_path: Path) -> None:
     shutil.copytree(out, tmp_path / "out")
     detect(tmp_path / "out", 0.05)
-    whalescan.scan(sea, tmp_path / "new", hop=0.5, threshold=0.05)
+    whalescan.scan(sea, tmp_path / "new", hop_s=0.5, threshold=0.05)
     assert contents(tmp_path / "out") == contents(tmp_path / "new")
     ids = set(pd.read_csv(out / "detections.csv")["detection_id"])
-    assert ids <= set(pd.read_csv(tmp_path / "new" / "detections.csv")["detection_id"]), "the same call keeps its id"
+    assert ids <= set(pd.read_csv(tmp_path / "new" / "detections.csv")["detection_id"]), "the same detection keeps its ID"
 
 
-def test_restart_throws_the_old_results_away_and_nothing_else(sea: Path, out: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_restart_keeps_foreign_files(sea: Path, out: Path, tmp_path: Path) -> None:
     shutil.copytree(out, tmp_path / "out")
     stale = tmp_path / "out" / "selections" / "gone.whalescan.selections.txt"
-    stale.write_text("of a recording that is there no more")
+    stale.write_text("of a recording that no longer exists")
     (tmp_path / "out" / "notes.md").write_text("the analyst's own")
-    whalescan.scan(sea, tmp_path / "out", hop=0.5, restart=True)
+    whalescan.scan(sea, tmp_path / "out", hop_s=0.5, restart=True)
     aside = stale.with_name("gone.whalescan.reviewed-1.selections.txt")
-    assert aside.read_text() == "of a recording that is there no more", "no table of ours: somebody may want it"
+    assert aside.read_text() == "of a recording that no longer exists", (
+        "a table that the program did not write is moved aside"
+    )
     aside.unlink()
     assert contents(tmp_path / "out") == contents(out)
     assert (tmp_path / "out" / "notes.md").exists()
@@ -134,24 +140,25 @@ def test_detect_needs_a_run(tmp_path: Path) -> None:
         detect(tmp_path)
 
 
-def test_a_second_run_scores_nothing_again(sea: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_stored_scores_are_reused(sea: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(out, tmp_path / "out")
     (tmp_path / "out" / "scores" / "SIM_20260401T000040Z.npz").unlink()
     scored = []
 
-    class Spy(dispatch.Dispatch):
+    class WatchedDispatcher(dispatch.ChunkDispatcher):
         def __iter__(self) -> Iterator[worker.ScoredChunk]:
             for chunk in super().__iter__():
                 scored.append(chunk.chunk.recording.name)
                 yield chunk
 
-    monkeypatch.setattr("whalescan.survey.scoring.Dispatch", Spy)
-    whalescan.scan(sea, tmp_path / "out", hop=0.5)
+    monkeypatch.setattr("whalescan.survey.scoring.ChunkDispatcher", WatchedDispatcher)
+    whalescan.scan(sea, tmp_path / "out", hop_s=0.5)
     assert scored == ["SIM_20260401T000040Z"]
     assert contents(tmp_path / "out") == contents(out)
     scored.clear()
-    whalescan.scan(sea, tmp_path / "out", hop=1.0)
-    assert len(scored) == 3, "another hop, other scores"
+    whalescan.scan(sea, tmp_path / "out", hop_s=1.0)
+    assert len(scored) == 3, "another hop needs other scores"
 
 
 # ---------------------------------------------------------------------------------------------- bad input
@@ -161,8 +168,9 @@ def _status(survey: Survey) -> dict[str, tuple[Status, str]]:
     return {row.name: (row.outcome.status, row.outcome.problem) for row in survey.files}
 
 
-def test_one_bad_recording_never_stops_the_others(sea: Path, tmp_path: Path) -> None:
-    """Every kind of damage at once, and the good recordings' calls are those of a run without it."""
+@pytest.mark.slow
+def test_bad_recordings_do_not_affect_the_others(sea: Path, tmp_path: Path) -> None:
+    """With damage of every kind, the intact recordings have the detections of a run without damage."""
     folder = tmp_path / "in"
     shutil.copytree(sea, folder)
     good = next(folder.glob("*.wav")).read_bytes()
@@ -176,7 +184,7 @@ def test_one_bad_recording_never_stops_the_others(sea: Path, tmp_path: Path) -> 
     write_sound(folder / "f_slow.wav", np.zeros(1000), 400)
     write_sound(folder / "g_short.wav", 0.1 * np.random.default_rng(1).standard_normal(100))
     write_sound(folder / "h_nan.wav", np.full(8000, np.nan), subtype="FLOAT")
-    survey = whalescan.scan(folder, tmp_path / "out", hop=1.0)
+    survey = whalescan.scan(folder, tmp_path / "out", hop_s=1.0)
     status = _status(survey)
     failed = {name for name, (state, _) in status.items() if state is Status.FAILED}
     partial = {name for name, (state, _) in status.items() if state is Status.PARTIAL}
@@ -184,7 +192,7 @@ def test_one_bad_recording_never_stops_the_others(sea: Path, tmp_path: Path) -> 
     assert partial == {"c_cut", "d_died", "e_damaged"}
     assert survey.exit_code == 3
     assert all(problem for state, problem in status.values() if state is not Status.DONE)
-    clean = whalescan.scan(sea, hop=1.0)
+    clean = whalescan.scan(sea, hop_s=1.0)
     own = {row.name for row in clean.files}
     assert [call for call in survey.detections if call.recording in own] == list(clean.detections)
     files = pd.read_csv(tmp_path / "out" / "files.csv").set_index("recording")
@@ -193,74 +201,92 @@ def test_one_bad_recording_never_stops_the_others(sea: Path, tmp_path: Path) -> 
     assert files.loc["g_short", "analysed_s"] == 0.05
 
 
-def test_failed_recordings_take_no_time_in_the_deployment(sea: Path, tmp_path: Path) -> None:
+def test_results_have_start_time_source_and_size(sea: Path, tmp_path: Path) -> None:
+    wav = next(sea.glob("*.wav"))
+    shutil.copy(wav, tmp_path / wav.name)
+    (tmp_path / "x_20260402T000000Z.wav").write_bytes(b"")
+    (tmp_path / "y.wav").write_bytes(b"")
+    survey = whalescan.scan(tmp_path, hop_s=2.0)
+    assert [(file.name, file.start_utc, file.time_source, file.size_bytes) for file in survey.files] == [
+        (wav.stem, survey.files[0].readable_recording().start_utc, "name", wav.stat().st_size),
+        ("x_20260402T000000Z", datetime(2026, 4, 2, tzinfo=UTC), "name", 0),
+        ("y", None, "none", 0),
+    ]
+    assert survey.files[0].start_utc is not None
+    with pytest.raises(ValueError, match="y"):
+        survey.files[2].readable_recording()
+
+
+@pytest.mark.slow
+def test_unreadable_recordings_have_no_length_in_the_sequence(sea: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     shutil.copytree(sea, folder)
     (folder / "SIM_20260401T000039Z.wav").write_bytes(b"broken")
-    whalescan.scan(folder, tmp_path / "out", hop=1.0)
+    whalescan.scan(folder, tmp_path / "out", hop_s=1.0)
     files = pd.read_csv(tmp_path / "out" / "files.csv")
     assert files["sequence_offset_s"].tolist() == [0, 40, 40, 80]
     assert len((tmp_path / "out" / "deployment.listfile.txt").read_text().splitlines()) == 3
 
 
-def test_a_recording_that_vanishes_is_named(sea: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vanished_recording_fails(sea: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "in"
     shutil.copytree(sea, folder)
 
-    class Vanish(dispatch.Dispatch):
+    class DeletingDispatcher(dispatch.ChunkDispatcher):
         def __iter__(self) -> Iterator[worker.ScoredChunk]:
             next(folder.glob("*.wav")).unlink()
             return super().__iter__()
 
-    monkeypatch.setattr("whalescan.survey.scoring.Dispatch", Vanish)
-    survey = whalescan.scan(folder, tmp_path / "out", hop=1.0)
+    monkeypatch.setattr("whalescan.survey.scoring.ChunkDispatcher", DeletingDispatcher)
+    survey = whalescan.scan(folder, tmp_path / "out", hop_s=1.0)
     assert [row.outcome.status for row in survey.files] == [Status.FAILED, Status.DONE, Status.DONE]
-    assert "not there any more" in survey.files[0].outcome.problem
+    assert "no longer exists" in survey.files[0].outcome.problem
 
 
-def test_a_table_in_which_calls_were_judged_is_kept(out: Path, tmp_path: Path) -> None:
+def test_reviewed_table_is_moved_aside(out: Path, tmp_path: Path) -> None:
     shutil.copytree(out, tmp_path / "out")
     table = next(p for p in (tmp_path / "out" / "selections").iterdir() if "unreviewed" in p.read_text())
-    judged = table.read_text().replace("unreviewed", "yes")
-    table.write_text(judged)
+    reviewed = table.read_text().replace("unreviewed", "yes")
+    table.write_text(reviewed)
     detect(tmp_path / "out", 0.9)
-    kept = table.with_name(table.name.replace(".selections.txt", ".reviewed-1.selections.txt"))
-    assert kept.read_text() == judged
+    aside = table.with_name(table.name.replace(".selections.txt", ".reviewed-1.selections.txt"))
+    assert aside.read_text() == reviewed
     assert "yes" not in table.read_text()
 
 
-def test_the_table_of_a_recording_that_broke_does_not_stay(sea: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_table_of_a_recording_that_became_unreadable_is_removed(sea: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     shutil.copytree(sea, folder)
-    whalescan.scan(folder, tmp_path / "out", hop=1.0)
+    whalescan.scan(folder, tmp_path / "out", hop_s=1.0)
     (folder / "SIM_20260401T000000Z.wav").write_bytes(b"broken")
-    whalescan.scan(folder, tmp_path / "out", hop=1.0)
+    whalescan.scan(folder, tmp_path / "out", hop_s=1.0)
     assert len(list((tmp_path / "out" / "selections").iterdir())) == 2
 
 
-def test_a_changed_recording_is_scored_again(sea: Path, tmp_path: Path) -> None:
+def test_changed_recording_is_scored_again(sea: Path, tmp_path: Path) -> None:
     path = tmp_path / "in" / "x.wav"
     path.parent.mkdir()
     shutil.copy(next(sea.glob("*.wav")), path)
-    first = whalescan.scan(path, tmp_path / "out", hop=1.0)
+    first = whalescan.scan(path, tmp_path / "out", hop_s=1.0)
     times = path.stat()
     content = path.read_bytes()
     path.write_bytes(content[:44] + bytes(len(content) - 44))
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert len(first.detections) > 0
-    assert len(whalescan.scan(path, tmp_path / "out", hop=1.0).detections) == 0
+    assert len(whalescan.scan(path, tmp_path / "out", hop_s=1.0).detections) == 0
 
 
-def test_one_dead_channel_is_not_a_failed_recording(sea: Path, tmp_path: Path) -> None:
+def test_unreadable_channel_makes_a_recording_partial(sea: Path, tmp_path: Path) -> None:
     samples, rate = soundfile.read(next(sea.glob("*.wav")))
     path = write_sound(tmp_path / "x.wav", np.stack([np.full_like(samples, np.nan), samples], axis=1), rate, subtype="FLOAT")
-    (row,) = whalescan.scan(path, hop=1.0, channel="all").files
+    (row,) = whalescan.scan(path, hop_s=1.0, channel="all").files
     assert row.outcome.status is Status.PARTIAL
     assert "channel 1" in row.outcome.problem
 
 
-def test_a_channel_that_does_not_exist(sea: Path, tmp_path: Path) -> None:
-    survey = whalescan.scan(sea, tmp_path, hop=2.0, channel=2)
+def test_absent_channel(sea: Path, tmp_path: Path) -> None:
+    survey = whalescan.scan(sea, tmp_path, hop_s=2.0, channel=2)
     assert survey.exit_code == 3
     assert all("no channel 2" in problem for _, problem in _status(survey).values())
     assert pd.read_csv(tmp_path / "files.csv")["sequence_offset_s"].tolist() == [0, 40, 80]
@@ -269,90 +295,92 @@ def test_a_channel_that_does_not_exist(sea: Path, tmp_path: Path) -> None:
 def test_all_channels(sea: Path, tmp_path: Path) -> None:
     samples, rate = soundfile.read(next(sea.glob("*.wav")))
     write_sound(tmp_path / "in" / "x.wav", np.stack([0 * samples, samples], axis=1), rate)
-    survey = whalescan.scan(tmp_path / "in", tmp_path / "out", hop=1.0, channel="all")
-    assert {call.channel for call in survey.detections} == {2}, "the first channel is silent, and Raven counts from 1"
+    survey = whalescan.scan(tmp_path / "in", tmp_path / "out", hop_s=1.0, channel="all")
+    assert {call.channel for call in survey.detections} == {2}, "the first channel is silent; channels count from 1"
     assert len({call.detection_id for call in survey.detections}) == len(survey.detections) > 0
 
 
-def test_boxes_lie_within_what_a_slow_recording_holds(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_boxes_lie_below_half_the_sampling_rate(tmp_path: Path) -> None:
     path = write_sound(tmp_path / "x.wav", 0.1 * np.random.default_rng(1).standard_normal(60 * 600), 600)
-    calls = whalescan.scan(path, hop=0.5, threshold=0.001).detections
+    calls = whalescan.scan(path, hop_s=0.5, threshold=0.001).detections
     assert len(calls) > 0
     assert all(0 <= call.low_hz < call.high_hz <= 300 for call in calls)
 
 
-def test_names_that_are_hard_on_tables(sea: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_names_with_special_characters(sea: Path, tmp_path: Path) -> None:
     names = ["a b", "tab\there", 'quo"te', "Größe", "=1+1"]
     (tmp_path / "in").mkdir()
     for name in names:
         shutil.copy(next(sea.glob("*.wav")), tmp_path / "in" / f"{name}.wav")
-    survey = whalescan.scan(tmp_path / "in", tmp_path / "out", hop=1.0)
+    survey = whalescan.scan(tmp_path / "in", tmp_path / "out", hop_s=1.0)
     assert sorted(pd.read_csv(tmp_path / "out" / "files.csv")["recording"]) == sorted(names)
     table = pd.read_csv(tmp_path / "out" / "deployment.whalescan.sound.selections.txt", sep="\t", quoting=3)
     assert len(table) == len(survey.detections)
     assert len(set(table["Detection ID"])) == len(table)
 
 
-def test_an_output_that_cannot_be_written(sea: Path, tmp_path: Path) -> None:
+def test_output_folder_cannot_be_written(sea: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="file"):
-        whalescan.scan(sea, tmp_path / "file", hop=2.0)
+        whalescan.scan(sea, tmp_path / "file", hop_s=2.0)
 
 
-def test_a_disk_that_fills_up_keeps_what_was_finished(
-    sea: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.slow
+def test_full_disk_keeps_finished_scores(sea: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[Path] = []
 
     def full(path: Path, content: bytes) -> None:
         if len(written) == 2:
             raise OutputError(f"{path}: No space left on device")
         written.append(path)
-        write_whole(path, content)
+        write_atomically(path, content)
 
-    monkeypatch.setattr("whalescan.scores.score_file.write_whole", full)
+    monkeypatch.setattr("whalescan.scores.score_file.write_atomically", full)
     with pytest.raises(OutputError, match="No space left"):
-        whalescan.scan(sea, tmp_path, hop=0.5)
+        whalescan.scan(sea, tmp_path, hop_s=0.5)
     assert len(list((tmp_path / "scores").iterdir())) == 2
     monkeypatch.undo()
-    whalescan.scan(sea, tmp_path, hop=0.5)
+    whalescan.scan(sea, tmp_path, hop_s=0.5)
     assert contents(tmp_path) == contents(out)
 
 
-def test_a_chunk_whose_scoring_breaks_is_named_and_tried_again(
+@pytest.mark.slow
+def test_failed_chunk_is_scored_again_by_the_next_run(
     sea: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     score = worker.score_chunk
 
-    def breaks(chunk: chunking.Chunk, task: worker.Task) -> worker.ScoredChunk:
+    def failing(chunk: chunking.Chunk, task: worker.ScoringTask) -> worker.ScoredChunk:
         if chunk.recording.name.endswith("0040Z"):
             raise MemoryError("out of memory")
         return score(chunk, task)
 
-    monkeypatch.setattr(worker, "score_chunk", breaks)
-    survey = whalescan.scan(sea, tmp_path, hop=0.5)
+    monkeypatch.setattr(worker, "score_chunk", failing)
+    survey = whalescan.scan(sea, tmp_path, hop_s=0.5)
     assert _status(survey)["SIM_20260401T000040Z"] == (Status.FAILED, "MemoryError: out of memory")
     assert survey.exit_code == 3
     monkeypatch.undo()
-    assert whalescan.scan(sea, tmp_path, hop=0.5).exit_code == 0
+    assert whalescan.scan(sea, tmp_path, hop_s=0.5).exit_code == 0
     assert contents(tmp_path) == contents(out)
 
 
-def test_a_scheduler_that_is_not_there(sea: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "ANSWER_S", 1)
+def test_absent_scheduler(sea: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "CONNECT_TIMEOUT_S", 1)
     with pytest.raises(UsageError, match=r"127\.0\.0\.1:1"):
         whalescan.scan(sea, tmp_path, scheduler="tcp://127.0.0.1:1")
 
 
-def test_options_that_cannot_be() -> None:
+def test_invalid_options() -> None:
     with pytest.raises(UsageError, match="channel"):
         ScoreOptions(channel="0")
-    with pytest.raises(UsageError, match="batch-size"):
+    with pytest.raises(UsageError, match="batch_size"):
         WorkOptions(batch_size=0)
 
 
-def test_without_an_output_nothing_is_left(sea: Path, out: Path) -> None:
-    survey = whalescan.scan(next(sea.glob("*.wav")), hop=0.5)
+def test_scan_without_output_folder(sea: Path, out: Path) -> None:
+    survey = whalescan.scan(next(sea.glob("*.wav")), hop_s=0.5)
     assert [call.begin_s for call in survey.detections] == [
         begin
         for name, begin in pd.read_csv(out / "detections.csv")[["recording", "begin_s"]].to_numpy()
@@ -360,36 +388,36 @@ def test_without_an_output_nothing_is_left(sea: Path, out: Path) -> None:
     ]
 
 
-def test_chunks_share_every_sample_and_whole_batches(sea: Path) -> None:
-    recording = replace(recording_of(next(sea.glob("*.wav"))), n_frames=1_234_567)
+def test_chunks_cover_every_sample_in_whole_batches(sea: Path) -> None:
+    recording = replace(read_recording(next(sea.glob("*.wav"))), n_frames=1_234_567)
     grid = whalescan.WindowGrid(2000, 4000, 500)
-    chunks = list(chunking.chunks(recording, 1, grid, 7 * 32))
-    assert [c.own_samples(grid)[0] for c in chunks[1:]] == [c.own_samples(grid)[1] for c in chunks[:-1]]
-    assert (chunks[0].own_samples(grid)[0], chunks[-1].own_samples(grid)[1]) == (0, 1_234_567)
+    chunks = list(chunking.split_recording(recording, 1, grid, 7 * 32))
+    assert [c.scored_span(grid)[0] for c in chunks[1:]] == [c.scored_span(grid)[1] for c in chunks[:-1]]
+    assert (chunks[0].scored_span(grid)[0], chunks[-1].scored_span(grid)[1]) == (0, 1_234_567)
     assert all(c.n_windows % 32 == 0 for c in chunks[:-1])
     assert sum(c.n_windows for c in chunks) == grid.n_windows(1_234_567)
 
 
-def test_a_model_of_other_calls_is_refused_unless_it_is_wanted(tmp_path: Path) -> None:
+def test_model_without_upcalls_needs_any_class(tmp_path: Path) -> None:
     model = load_model()
     path = tmp_path / "moans.safetensors"
     rewrite_model(path, model, replace(model.spec, classes=("moan",)))
-    job = Job(("nowhere",), tmp_path, ScoreOptions(str(path)))
-    with pytest.raises(ModelError, match="knows moan, not NARW upcall; say --any-class"):
-        method(job)
-    assert method(replace(job, work=WorkOptions(any_class=True))).model.spec.classes == ("moan",)
+    job = SurveyJob(("nowhere",), tmp_path, ScoreOptions(str(path)))
+    with pytest.raises(ModelError, match="any_class"):
+        scoring_method(job)
+    assert scoring_method(replace(job, work=WorkOptions(any_class=True))).model.spec.classes == ("moan",)
 
 
-def test_a_threshold_for_each_class_is_not_silently_one_for_all(tmp_path: Path) -> None:
+def test_model_with_several_thresholds_needs_one(tmp_path: Path) -> None:
     model = load_model()
     path = tmp_path / "two.safetensors"
     rewrite_model(path, model, replace(model.spec, classes=("NARW upcall", "moan"), thresholds=(0.6, 0.7)))
-    job = Job(("nowhere",), tmp_path, ScoreOptions(str(path)))
+    job = SurveyJob(("nowhere",), tmp_path, ScoreOptions(str(path)))
     with pytest.raises(UsageError, match=r"NARW upcall 0\.6, moan 0\.7"):
-        method(job)
-    assert method(replace(job, tables=TableOptions(threshold=0.4))).rule.threshold == 0.4
+        scoring_method(job)
+    assert scoring_method(replace(job, tables=TableOptions(threshold=0.4))).rule.threshold == 0.4
 
 
-def test_a_job_is_what_the_user_said(tmp_path: Path) -> None:
+def test_absent_input(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
-        run(Job(("nowhere",), tmp_path))
+        run(SurveyJob(("nowhere",), tmp_path))

@@ -13,61 +13,63 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import SHARED
+from tests.builders import SHARED, make_recording
 from whalescan import Annotation, Detection, Outcome, Recording, Status, TableError, WindowGrid, read_selections
-from whalescan.core import GapKind, Loss, OutputError, WindowScores, files
+from whalescan.core import GapKind, MissingSpan, OutputError, RecordingResult, WindowScores, files
+from whalescan.core.text import iso_utc
 from whalescan.scores.score_file import ScoreFile, read_scores, score_path, write_scores
 from whalescan.tables import csvs, raven
-from whalescan.tables.csvs import FileRow
-from whalescan.tables.raven import Placed, SelectionOptions
+from whalescan.tables.raven import SelectionOptions
 
 OPTIONS = SelectionOptions("whalescan 0.1.0 test")
 
 
-def recording(name: str = "buoy_20190101T000000Z", seconds: float = 100.0, **facts: object) -> Recording:
-    start = datetime(2019, 1, 1, tzinfo=UTC)
-    known = {"start_utc": start, "time_source": "name"} | facts
-    return Recording(name, Path(f"/survey/{name}.wav"), f"{name}.wav", 2000, round(seconds * 2000), 1, 44, **known)  # type: ignore[arg-type]
+def recording(
+    name: str = "buoy_20190101T000000Z",
+    duration_s: float = 100.0,
+    start_utc: datetime | None = datetime(2019, 1, 1, tzinfo=UTC),
+) -> Recording:
+    return make_recording(name, duration_s, start_utc=start_utc)
 
 
 def detection(begin_s: float, end_s: float, name: str = "buoy_20190101T000000Z", score: float = 0.9) -> Detection:
     return Detection(name, 1, begin_s, end_s, 90.0, 200.0, "NARW upcall", score, f"{name}-{round(begin_s * 1000):09d}")
 
 
-def table(placed: list[Placed], options: SelectionOptions = OPTIONS) -> pd.DataFrame:
-    return pd.read_csv(io.BytesIO(raven.table_bytes(placed, options)), sep="\t", quoting=csv.QUOTE_NONE)
+def table(results: list[RecordingResult], options: SelectionOptions = OPTIONS) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(raven.table_bytes(results, options)), sep="\t", quoting=csv.QUOTE_NONE)
 
 
-def test_the_columns_of_the_contract() -> None:
-    frame = table([Placed(recording(), 0.0, [detection(12.3, 13.3)])])
+def test_raven_columns() -> None:
+    frame = table([RecordingResult.of(recording(), detections=[detection(12.3, 13.3)])])
     assert tuple(frame.columns) == raven.COLUMNS
     row = frame.iloc[0]
     assert row["Begin Time (s)"] == row["File Offset (s)"] == 12.3
     assert row["Begin Date Time (UTC)"] == "2019-01-01T00:00:12.300Z"
     assert (row["Selection"], row["View"], row["Review"]) == (1, "Spectrogram 1", "unreviewed")
     assert (row["Annotation"], row["Tags"]) == ("NARW upcall", "NARW upcall")
-    text = raven.table_bytes([Placed(recording(), 0.0, [detection(12, 13)])], OPTIONS).decode()
+    text = raven.table_bytes([RecordingResult.of(recording(), detections=[detection(12, 13)])], OPTIONS).decode()
     assert "\t12.000000\t13.000000\t90.0\t200.0\t" in text, "whole numbers keep their point: crowsetta needs it"
     assert "\r" not in text
 
 
 @pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")  # crowsetta's own use of pandas
-def test_crowsetta_reads_what_we_write(tmp_path: Path) -> None:
+def test_crowsetta_reads_raven_tables(tmp_path: Path) -> None:
     path = tmp_path / "x.selections.txt"
     calls = [detection(12.25, 13.3), detection(78, 79)]
-    path.write_bytes(raven.table_bytes([Placed(recording(), 0.0, calls)], OPTIONS))
+    path.write_bytes(raven.table_bytes([RecordingResult.of(recording(), detections=calls)], OPTIONS))
     boxes = crowsetta.formats.bbox.Raven.from_file(path, annot_col="Annotation").to_bbox()
     assert [(b.onset, b.offset, b.low_freq, b.high_freq, b.label) for b in boxes] == [
         (call.begin_s, call.end_s, 90.0, 200.0, "NARW upcall") for call in calls
     ]
 
 
-def test_a_silent_recording_still_takes_its_time_in_the_deployment() -> None:
-    """BirdNET-Analyzer and Koogu place the third recording's calls too early."""
+def test_recording_without_detections_has_its_length_in_the_sequence() -> None:
+    """BirdNET-Analyzer and Koogu place the detections of the third recording too early."""
     placed = [
-        Placed(recording("a", 10), 0.0, [detection(5, 6, "a")]),
-        Placed(recording("b", 10), 10.0, []),
-        Placed(recording("c", 10), 20.0, [detection(1, 2, "c")]),
+        RecordingResult.of(recording("a", 10), detections=[detection(5, 6, "a")]),
+        RecordingResult.of(recording("b", 10), sequence_offset_s=10.0),
+        RecordingResult.of(recording("c", 10), detections=[detection(1, 2, "c")], sequence_offset_s=20.0),
     ]
     frame = table(placed)
     assert frame["Begin Time (s)"].tolist() == [5, 21]
@@ -75,22 +77,22 @@ def test_a_silent_recording_still_takes_its_time_in_the_deployment() -> None:
     assert frame["Selection"].tolist() == [1, 2]
 
 
-def test_a_table_without_calls_is_a_header(tmp_path: Path) -> None:
+def test_table_without_detections(tmp_path: Path) -> None:
     path = tmp_path / "x.selections.txt"
-    path.write_bytes(raven.table_bytes([Placed(recording(), 0.0, [])], OPTIONS))
+    path.write_bytes(raven.table_bytes([RecordingResult.of(recording(), detections=[])], OPTIONS))
     assert path.read_text() == "\t".join(raven.COLUMNS) + "\n"
     assert read_selections(path) == []
 
 
 @pytest.mark.parametrize("name", ["tab\there", 'a"b', "line\nbreak", "=1+1", "Größe", "a b"])
-def test_hard_names_shift_no_column(name: str) -> None:
-    frame = table([Placed(recording(name), 0.0, [detection(1, 2, name)])])
+def test_special_characters_in_names(name: str) -> None:
+    frame = table([RecordingResult.of(recording(name), detections=[detection(1, 2, name)])])
     assert frame.shape == (1, len(raven.COLUMNS))
     assert frame["Detector"].tolist() == [OPTIONS.detector]
 
 
-def test_no_clock_no_time() -> None:
-    frame = table([Placed(recording(start_utc=None), 0.0, [detection(1, 2)])])
+def test_unknown_start_time() -> None:
+    frame = table([RecordingResult.of(recording(start_utc=None), detections=[detection(1, 2)])])
     assert frame["Begin Date Time (UTC)"].tolist() == ["unknown"]
 
 
@@ -104,9 +106,9 @@ def test_no_clock_no_time() -> None:
         ("/Volumes/survey/", "/Volumes/survey/deep/a.wav"),
     ],
 )
-def test_paths_as_the_reviewer_sees_them(root: str, path: str) -> None:
+def test_raven_root(root: str, path: str) -> None:
     one = Recording("deep/a", Path("/survey/deep/a.wav"), "deep/a.wav", 2000, 20_000, 1, 44)
-    frame = table([Placed(one, 0.0, [detection(1, 2)])], SelectionOptions("x", root))
+    frame = table([RecordingResult.of(one, detections=[detection(1, 2)])], SelectionOptions("x", root))
     assert frame["Begin Path"].tolist() == [path]
     assert raven.list_file_bytes([one], SelectionOptions("x", root)).decode() == f"{path}\n"
 
@@ -115,7 +117,7 @@ times = st.integers(0, 10**9).map(lambda us: us / 1e6)
 
 
 @given(st.lists(st.tuples(times, times, st.floats(0, 400), st.floats(401, 1000)), max_size=5))
-def test_a_table_written_is_a_table_read(boxes: list[tuple[float, float, float, float]]) -> None:
+def test_annotations_are_read_as_written(boxes: list[tuple[float, float, float, float]]) -> None:
     annotations = [
         Annotation(min(a, b), max(a, b) + 0.001, round(low, 1), round(high, 1), "NARW upcall") for a, b, low, high in boxes
     ]
@@ -142,7 +144,7 @@ HEADER = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\
         HEADER + "1\tSpectrogram 1\t\t5\t6\t90\t200\tupcall",
     ],
 )
-def test_tables_as_people_save_them(tmp_path: Path, text: str) -> None:
+def test_tables_saved_by_other_programs(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.txt"
     path.write_text(text, encoding="utf-8", newline="")
     assert read_selections(path) == [Annotation(5, 6, 90, 200, "upcall")]
@@ -157,7 +159,7 @@ def test_tables_as_people_save_them(tmp_path: Path, text: str) -> None:
         (HEADER + "1\tSpectrogram 1\t1\t7\t6\t90\t200\tupcall\n", "line 2"),
     ],
 )
-def test_tables_that_are_none(tmp_path: Path, text: str, words: str) -> None:
+def test_invalid_tables(tmp_path: Path, text: str, words: str) -> None:
     path = tmp_path / "x.txt"
     path.write_text(text)
     with pytest.raises(TableError, match=words):
@@ -165,7 +167,7 @@ def test_tables_that_are_none(tmp_path: Path, text: str, words: str) -> None:
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the example tables are not part of the project")
-def test_example_tables_that_others_stumble_over() -> None:
+def test_example_tables() -> None:
     tables = sorted((SHARED / "examples" / "raven" / "edge").glob("*.selections.txt"))
     assert tables
     for path in tables:
@@ -176,25 +178,27 @@ def test_example_tables_that_others_stumble_over() -> None:
 
 
 def test_detections_csv() -> None:
-    frame = pd.read_csv(io.BytesIO(csvs.detections_csv([(recording(), [detection(12.3, 13.3)])])))
+    frame = pd.read_csv(
+        io.BytesIO(csvs.detections_csv([RecordingResult.of(recording(), detections=[detection(12.3, 13.3)])]))
+    )
     assert tuple(frame.columns) == csvs.DETECTION_COLUMNS
     assert frame["start_utc"].tolist() == ["2019-01-01T00:00:12.300Z"]
     assert len(pd.read_csv(io.BytesIO(csvs.detections_csv([])))) == 0, "BirdNET-Analyzer fails where nothing was found"
 
 
-def test_files_csv_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_files_csv_is_read_as_written(tmp_path: Path) -> None:
     rows = [
-        FileRow("a,b", Path("/survey/a,b.wav"), recording("a,b"), Outcome(Status.PARTIAL, 50.0, 3, 'says "x", at 5 s'), 0.0),
-        FileRow("c", Path("/survey/c.wav"), None, Outcome(Status.FAILED, 0.0, 0, "empty"), 100.0),
+        RecordingResult.of(recording("a,b"), Outcome(Status.PARTIAL, 50.0, 3, 'says "x", at 5 s')),
+        RecordingResult("c", Path("/survey/c.wav"), None, Outcome(Status.FAILED, 0.0, 0, "empty"), sequence_offset_s=100.0),
     ]
     path = tmp_path / "files.csv"
     path.write_bytes(csvs.files_csv(rows))
-    first, second = csvs.listed_files(path)
+    first, second = csvs.read_files_csv(path)
     assert (first.name, first.outcome, second) == (rows[0].name, rows[0].outcome, rows[1])
     assert first.recording is not None
     assert first.recording.duration_s == 100
     with pytest.raises(TableError, match="nowhere"):
-        csvs.listed_files(tmp_path / "nowhere.csv")
+        csvs.read_files_csv(tmp_path / "nowhere.csv")
 
 
 @pytest.mark.parametrize(
@@ -206,45 +210,45 @@ def test_files_csv_is_read_as_it_was_written(tmp_path: Path) -> None:
     ],
 )
 def test_times_are_utc_to_the_millisecond(moment: datetime | None, text: str) -> None:
-    assert files.iso_utc(moment) == text
+    assert iso_utc(moment) == text
 
 
 # ---------------------------------------------------------------------------------------------- files
 
 
-def test_scores_written_are_scores_read(tmp_path: Path) -> None:
+def test_scores_are_read_as_written(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     windows = WindowScores(*(random.random((5, n)).astype(np.float32) for n in (1, 4, 4)))
-    losses = Loss(0, 3, GapKind.UNREADABLE), Loss(9, 13, GapKind.DROPOUT)
+    losses = MissingSpan(0, 3, GapKind.UNREADABLE), MissingSpan(9, 13, GapKind.DROPOUT)
     scores = ScoreFile(
         recording("deep/a"), 2, WindowGrid(2000, 4000, 500), ("NARW upcall",), windows, 20, (7,), losses, "at 5 s", "{}"
     )
     write_scores(tmp_path, scores)
     read = read_scores(score_path(tmp_path, "deep/a", 2))
     assert (read.recording, read.channel, read.grid, read.classes) == (scores.recording, 2, scores.grid, scores.classes)
-    assert (read.reach_samples, read.jumps) == (20, (7,))
-    assert (read.losses, read.lost_samples, read.problem, read.fingerprint) == (losses, 7, "at 5 s", "{}")
+    assert (read.reach_samples, read.discontinuities) == (20, (7,))
+    assert (read.missing_spans, read.missing_samples, read.problem, read.fingerprint) == (losses, 7, "at 5 s", "{}")
     np.testing.assert_array_equal(read.windows.scores, windows.scores)
     with np.load(score_path(tmp_path, "deep/a", 2), allow_pickle=False) as file:
         assert {"scores", "classes", "hop_samples", "window_samples", "rate_hz", "complexity"} <= set(file)
 
 
-def test_a_file_is_old_or_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.csv"
-    files.write_whole(path, b"old")
+    files.write_atomically(path, b"old")
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OutputError, match=r"x\.csv.*No space left"):
-        files.write_whole(path, b"new")
+        files.write_atomically(path, b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["x.csv"]
     assert path.read_bytes() == b"old"
 
 
-@pytest.mark.parametrize("spoil", [b"", b"PK\x03\x04", b"hello"])
-def test_scores_that_are_none(tmp_path: Path, spoil: bytes) -> None:
-    (tmp_path / "x.npz").write_bytes(spoil)
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"hello"])
+def test_invalid_score_files(tmp_path: Path, damage: bytes) -> None:
+    (tmp_path / "x.npz").write_bytes(damage)
     with pytest.raises(TableError, match=r"x\.npz"):
         read_scores(tmp_path / "x.npz")

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import write_sound
+from tests.builders import write_sound
 from whalescan import UsageError, load_model
 from whalescan.cli import main
 from whalescan.core import FloatArray
@@ -23,14 +23,16 @@ from whalescan.training import glance as glance_module
 from whalescan.training.checkpoint import checkpoint_path
 from whalescan.training.glance import GlanceTraining, teach_glance
 from whalescan.training.glance_lessons import hold_back
-from whalescan.training.options import TrainWork
 from whalescan.training.soundtracks import Sounds, soundtracks
 from whalescan.training.split import held_out_names
+from whalescan.training.training_options import TrainingRunOptions
+
+pytestmark = pytest.mark.slow
 
 FRONTEND = FrontEnd(FrontEndOptions())
 N_SAMPLES = 27_096
 NO_CALLS = np.zeros((0, 4000), np.float32)
-QUIET = TrainWork("cpu", quiet=True)
+QUIET = TrainingRunOptions("cpu", quiet=True)
 SHORT = GlanceTraining(blocks=(), passes=1, batch_size=2, hop_s=2.0, held_back=0.3)
 
 
@@ -66,7 +68,7 @@ def test_tracks_are_drawn_by_the_seed_alone() -> None:
 
 
 @given(gains=st.lists(st.floats(1e-4, 1e3), min_size=8, max_size=8))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_clips_of_any_level_become_tracks_of_one(gains: list[float]) -> None:
     clips = [np.float32(gain) * clip for gain, clip in zip(gains, sounds_of([4000] * 8), strict=True)]
     tracks = soundtracks(Sounds(clips, NO_CALLS), N_SAMPLES, FRONTEND, np.random.default_rng(1))
@@ -75,7 +77,6 @@ def test_clips_of_any_level_become_tracks_of_one(gains: list[float]) -> None:
 
 
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=30), st.floats(0, 0.9))
-@settings(deadline=None)
 def test_what_is_held_back_is_not_learnt_from(lengths: list[int], share: float) -> None:
     sounds = sounds_of(lengths)
     learning, held = hold_back(sounds, share, np.random.default_rng(1))
@@ -136,7 +137,7 @@ def test_a_teaching_that_was_killed_goes_on_to_the_same_glance(
     assert checkpoint_path(output).exists()
     assert not output.exists()
     said: list[str] = []
-    teach_glance(load_model(), [str(folder)], output, options, replace(QUIET, say=said.append))
+    teach_glance(load_model(), [str(folder)], output, options, replace(QUIET, report=said.append))
     assert any("goes on after step 1" in line for line in said)
     assert output.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
 
@@ -145,6 +146,12 @@ def test_sounds_that_do_not_fill_a_track(tmp_path: Path) -> None:
     write_sound(tmp_path / "sounds" / "short.wav", sounds_of([3000])[0])
     with pytest.raises(UsageError, match=r"do not fill 14 s; give more"):
         teach_glance(load_model(), [str(tmp_path / "sounds")], tmp_path / "x.safetensors", SHORT, QUIET)
+
+
+def test_sounds_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "bad.wav").write_bytes(b"no sound")
+    with pytest.raises(UsageError, match=r"no recording or clip there can be used"):
+        teach_glance(load_model(), [str(tmp_path)], tmp_path / "x.safetensors", SHORT, QUIET)
 
 
 def test_what_a_training_held_out_is_known_by_name(tmp_path: Path) -> None:

@@ -1,119 +1,218 @@
-"""What a Python program calls: the options of `whalescan run`, under the same names."""
+"""What a Python program calls: scan recordings, check them first, open a finished run, load a model."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
+from datetime import tzinfo
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from whalescan.detector.model_spec import Model, find_model
-from whalescan.options import ScoreOptions, TableOptions, WorkOptions
-from whalescan.survey.outputs import Survey
+from whalescan.core import Position, invalid
+from whalescan.options import (
+    ScoreOptions,
+    TableOptions,
+    WorkOptions,
+    default_of,
+    name_list,
+    number,
+    path_text,
+    position_text,
+    zone_text,
+)
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from whalescan.detector.model_spec import Model
+    from whalescan.survey.check import CheckReport
+    from whalescan.survey.finished_run import Run
+    from whalescan.survey.outputs import Survey
+
+_PathLike = str | os.PathLike[str]
 
 
 def scan(
-    recordings: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    output: str | os.PathLike[str] | None = None,
+    recordings: _PathLike | Iterable[_PathLike],
+    output: _PathLike | None = None,
     *,
-    model: str | os.PathLike[str] = "",
-    hop: float = ScoreOptions.hop_s,
+    model: _PathLike | None = None,
+    hop_s: float = default_of(ScoreOptions, "hop_s"),
     channel: int | str = 1,
     exact: bool = False,
     threshold: float | None = None,
-    timezone: str = "",
-    time_format: str = "",
-    raven_root: str | os.PathLike[str] = "",
-    summary_timezone: str = "",
-    min_validated: int = TableOptions.min_validated,
-    formats: Sequence[str] = (),
-    pars: str | os.PathLike[str] = "",
-    makara: str | os.PathLike[str] = "",
-    position: str = "",
+    timezone: str | tzinfo | None = None,
+    time_format: str | None = None,
+    raven_root: _PathLike | None = None,
+    summary_timezone: str | tzinfo | None = None,
+    min_validated: int = default_of(TableOptions, "min_validated"),
+    formats: str | Sequence[str] = (),
+    pars: _PathLike | None = None,
+    makara: _PathLike | None = None,
+    position: str | tuple[float, float] | Position | None = None,
     device: str = "auto",
     batch_size: int | None = None,
-    workers: int = 0,
-    scheduler: str = "",
-    jobqueue: str = "",
+    workers: int | None = None,
+    scheduler: _PathLike | None = None,
+    jobqueue: str | None = None,
+    client: Client | None = None,
     any_class: bool = False,
     restart: bool = False,
     quiet: bool = True,
+    hop: float | None = None,
 ) -> Survey:
-    """Find the calls in recordings.
+    """Detect calls in recordings, and write the tables of a survey.
+
+    A scan that was interrupted resumes when it is called again with the same output. What a user should know meanwhile goes
+    to the log ``whalescan``. Signal handlers, environment variables and the memory allocator stay as they are.
 
     Args:
-        recordings: a folder, file or pattern, or several of them.
-        output: folder for tables and scores; nothing is kept where this is None.
-        model: path of a model file; empty for the default one.
-        hop: seconds between windows.
-        channel: 1-based, or ``"all"``.
-        exact: look at every window, also where the model's first glance sees nothing; up to four times slower.
-        threshold: score at which a detection opens; None for the model's own.
-        timezone: zone of recorder clocks whose file names do not state one.
-        time_format: ``strptime`` format of the times in file names.
-        raven_root: folder of the recordings as the reviewer's computer sees it.
-        summary_timezone: zone of a second set of hourly and daily tables.
-        min_validated: confirmed calls in an hour or a day that make it ``DETECTED``.
-        formats: names of further formats: ``audacity``, ``kaleidoscope``, ``parquet``.
-        pars: TOML file with what only you know of a report to NOAA's PARS; empty for none.
-        makara: the same for Makara.
-        position: ``42.3,-70.2``, degrees north and east of the recorder; the report then tells day from night.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        batch_size: windows scored at a time; None for as many as suit the device.
-        workers: chunks scored beside each other; 0 for one a core.
-        scheduler: address or scheduler file of a Dask cluster; empty for this machine.
-        jobqueue: batch system that starts ``workers``: ``slurm``, ``pbs``, ``sge`` or ``lsf``.
-        any_class: take a model that does not know upcalls, too.
-        restart: score again what was scored before.
-        quiet: no progress bar.
+        recordings: A folder, file or pattern, or several of them.
+        output: Folder for tables and stored scores; with None nothing is kept.
+        model: Model file. None is the one in the package.
+        hop_s: Seconds between the beginnings of windows.
+        channel: Channel to analyse: 1, 2, ... or all.
+        exact: Score every window with the whole network, also where the fast first stage finds nothing.
+        threshold: Score at which a detection begins, above 0 and at most 1. None is the model's own.
+        timezone: Time zone of clock times in file names that state none: UTC, UTC-5 or America/New_York. A ``ZoneInfo`` will
+            do, too.
+        time_format: strptime format of the clock times in file names. None is for the formats of known recorders.
+        raven_root: Folder of the recordings as seen on the reviewer's computer.
+        summary_timezone: Time zone of additional hourly and daily tables in local time.
+        min_validated: Confirmed detections in an hour or a day that make it DETECTED.
+        formats: Further output format: audacity, kaleidoscope or parquet; may be given several times. One name or several.
+        pars: TOML file with the facts of a report to NOAA's PARS, which is then written.
+        makara: TOML file with the facts of a report to NOAA's Makara, which is then written.
+        position: Position of the recorder in decimal degrees, with which the report tells day from night. A pair of latitude
+            and longitude, west negative.
+        device: Device that scores: auto, cpu, cuda or cuda:N.
+        batch_size: Windows scored at a time. None is a number that suits the device.
+        workers: Chunks scored in parallel, or workers of a batch system. None is one per core.
+        scheduler: Dask cluster that scores: its address or scheduler file. None is this computer.
+        jobqueue: Batch system that starts the workers: slurm, pbs, sge or lsf.
+        client: ``distributed.Client`` whose workers score; it stays open.
+        any_class: Accept a model that does not know upcalls.
+        restart: Ignore the results of an earlier run in the output folder, and start over.
+        quiet: Show no progress and no summary.
+        hop: The former name of ``hop_s``.
 
     Returns:
-        Every recording with its outcome, and the calls; a recording that cannot be read is an outcome, not an error.
+        Every recording with its outcome, and the detections. A recording that cannot be read is an outcome, not an error.
 
     Raises:
         UsageError, ModelError: before anything is started.
-        OutputError, ClusterError: when results cannot be written, or a cluster is gone; what was finished is kept.
+        OutputError, ClusterError: when results cannot be written, or a cluster is lost; finished results are kept.
     """
-    from whalescan.survey.job import Job
     from whalescan.survey.run import run  # Dask takes its time to import
+    from whalescan.survey.settings import SurveyJob
 
-    inputs = [recordings] if isinstance(recordings, str | os.PathLike) else recordings
-    with tempfile.TemporaryDirectory(prefix="whalescan-") as nowhere:
-        return run(
-            Job(
-                inputs=tuple(os.fspath(text) for text in inputs),
-                output=Path(nowhere if output is None else output),
-                scores=ScoreOptions(os.fspath(model), float(hop), str(channel), exact),
-                tables=TableOptions(
-                    None if threshold is None else float(threshold),
-                    timezone,
-                    time_format,
-                    os.fspath(raven_root),
-                    summary_timezone,
-                    min_validated,
-                    tuple(formats),
-                    os.fspath(pars),
-                    os.fspath(makara),
-                    position,
-                ),
-                work=WorkOptions(
-                    device=device,
-                    batch_size=batch_size,
-                    workers=workers,
-                    scheduler=scheduler,
-                    jobqueue=jobqueue,
-                    any_class=any_class,
-                    restart=restart,
-                    quiet=quiet,
-                ),
-            )
-        )
+    if hop is not None:
+        warnings.warn("scan(hop=...) is now scan(hop_s=...)", DeprecationWarning, stacklevel=2)
+        hop_s = hop
+    tables = TableOptions(
+        threshold=None if threshold is None else number("threshold", threshold),
+        timezone=zone_text("timezone", timezone),
+        time_format=time_format or "",
+        raven_root=path_text("raven_root", raven_root),
+        summary_timezone=zone_text("summary_timezone", summary_timezone),
+        min_validated=min_validated,
+        formats=name_list("formats", formats),
+        pars=path_text("pars", pars),
+        makara=path_text("makara", makara),
+        position=position_text(position),
+    )
+    work = WorkOptions(
+        device=device,
+        batch_size=batch_size,
+        workers=workers or 0,
+        scheduler=path_text("scheduler", scheduler),
+        jobqueue=jobqueue or "",
+        client=client,
+        any_class=any_class,
+        restart=restart,
+        quiet=quiet,
+    )
+    scores = _score_options(model, hop_s, channel, exact)
+    with tempfile.TemporaryDirectory(prefix="whalescan-") as temporary:
+        folder = Path(temporary if output is None else path_text("output", output))
+        return run(SurveyJob(_inputs(recordings), folder, scores, tables, work))
 
 
-def load_model(name_or_path: str | os.PathLike[str] | None = None) -> Model:
-    """What a model is: the default one, or that of a file.
+def check(
+    recordings: _PathLike | Iterable[_PathLike],
+    *,
+    timezone: str | tzinfo | None = None,
+    time_format: str | None = None,
+    model: _PathLike | None = None,
+    hop_s: float = default_of(ScoreOptions, "hop_s"),
+    channel: int | str = 1,
+    exact: bool = False,
+    device: str = "auto",
+    workers: int | None = None,
+) -> CheckReport:
+    """Check recordings before a scan: headers, clocks, gaps, duplicates and damage; one minute is scored to time it.
+
+    Args:
+        recordings: A folder, file or pattern, or several of them.
+        timezone: As for `scan`.
+        time_format: As for `scan`.
+        model: As for `scan`.
+        hop_s: As for `scan`.
+        channel: As for `scan`.
+        exact: As for `scan`.
+        device: As for `scan`.
+        workers: As for `scan`.
+
+    Returns:
+        Every recording with its problems, and the duration to expect of a scan.
+
+    Raises:
+        UsageError, ModelError: for invalid options.
+    """
+    from whalescan.survey.check import check as check_job  # Dask takes its time to import
+    from whalescan.survey.settings import SurveyJob
+
+    tables = TableOptions(timezone=zone_text("timezone", timezone), time_format=time_format or "")
+    scores, work = _score_options(model, hop_s, channel, exact), WorkOptions(device=device, workers=workers or 0)
+    return check_job(SurveyJob(_inputs(recordings), Path(), scores, tables, work))
+
+
+def open_run(output: _PathLike) -> Run:
+    """Open the folder of a finished run.
+
+    Args:
+        output: The folder that `scan` or ``whalescan run`` wrote.
+
+    Raises:
+        TableError: when it holds no finished run.
+    """
+    from whalescan.survey.finished_run import Run  # scipy takes its time to import
+
+    return Run(Path(path_text("output", output)))
+
+
+def load_model(name_or_path: _PathLike | None = None) -> Model:
+    """Read the description of a model; its weights are loaded when it scores.
+
+    Args:
+        name_or_path: A model file. None is the one in the package.
 
     Raises:
         ModelError: when the file is absent, is no whalescan model, or is damaged.
     """
-    return find_model(None if name_or_path is None else os.fspath(name_or_path))
+    from whalescan.detector.model_spec import find_model
+
+    return find_model(path_text("name_or_path", name_or_path) or None)
+
+
+def _inputs(recordings: _PathLike | Iterable[_PathLike]) -> tuple[str, ...]:
+    several = [recordings] if isinstance(recordings, str | os.PathLike) else recordings
+    if not isinstance(several, Iterable):
+        raise invalid("recordings", recordings, "a path or a list of paths")
+    return tuple(path_text("recordings", one) for one in several)
+
+
+def _score_options(model: _PathLike | None, hop_s: float, channel: int | str, exact: bool) -> ScoreOptions:
+    return ScoreOptions(path_text("model", model), number("hop_s", hop_s), str(channel), exact)

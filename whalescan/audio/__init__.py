@@ -1,1 +1,1 @@
-"""Files to samples with a place in time."""
+"""Audio files: find and read recordings, their start times, timestamps and quality."""

@@ -1,7 +1,8 @@
-"""What a few short looks into a recording tell about its channels, before hours are spent on it.
+"""Audio quality of the channels of a recording, measured in a few short sections before hours are spent on it.
 
-`look` measures, `complaints` says in words what speaks against a channel. Between the looks anything may be: that nothing is
-complained about is no promise. A run looks at every second; this is for `check`, on many recordings, in little time.
+`measure_channels` measures, `channel_problems` reports clipping, DC offset, silence and drop-outs. Between the sections
+anything may be: no problem found does not mean that there is none. A run examines every second; this serves ``check``, which
+examines many recordings in little time.
 """
 
 from __future__ import annotations
@@ -12,33 +13,34 @@ from dataclasses import dataclass
 import numpy as np
 import soundfile
 
-from whalescan.audio.reading import DROPOUT_S, open_at
+from whalescan.audio.reading import DROPOUT_S, open_at_frame
 from whalescan.core import BoolArray, FloatArray, Recording, RecordingError
+from whalescan.core.intervals import true_runs
 
 CLIPPED_SHARE = 0.001
-"""More samples than this at the ceiling cost calls their shape; fewer are the snap of a chain."""
+"""More clipped samples than this distort calls; fewer are single transients."""
 DC_OFFSET = 0.01
-"""A smaller offset takes no room from loud calls worth speaking of."""
+"""A smaller offset takes negligible headroom."""
 _PLATEAU_PEAK = 0.25
-"""Where an amplifier saturates before its converter, it does so above this; below it, samples are equal because they are few
-steps of the converter."""
-_BELOW_CEILING = 0.95
-"""A crest comes from below; a ceiling holds more samples than there are from here up to it."""
+"""An amplifier that saturates before its converter does so above this level; below it, samples are equal because they span
+few steps of the converter."""
+_NEAR_PEAK = 0.95
+"""A wave crest has many samples between this share of the peak and the peak; a clipped plateau has more at the peak."""
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 
 
 @dataclass(frozen=True, slots=True)
-class ChannelLook:
-    """A channel in the stretches that were looked at.
+class ChannelStatistics:
+    """A channel in the sections that were measured.
 
     Attributes:
         channel: counted from 1.
-        peak: largest amplitude; 1 is full scale, and samples that are floating point may lie above it.
-        rms: of the sound around its mean, in full scales.
-        dc_offset: its mean, in full scales.
-        clipped_share: samples at a ceiling, 0 to 1.
-        longest_zeros_s: longest run of exact zeros, at most the length of a look.
-        is_constant: whether all samples are the same.
+        peak: largest amplitude; 1 is full scale, and floating-point samples may exceed it.
+        rms: around the mean, relative to full scale.
+        dc_offset: mean, relative to full scale.
+        clipped_share: share of clipped samples, 0 to 1.
+        longest_zeros_s: longest run of exact zeros, at most the length of a section.
+        is_constant: whether all samples are equal.
     """
 
     channel: int
@@ -50,126 +52,121 @@ class ChannelLook:
     is_constant: bool
 
 
-def look(recording: Recording, n_looks: int = 3, look_s: float = 2.0) -> tuple[ChannelLook, ...]:
-    """Measure every channel in a few stretches, spread evenly over the recording.
+def measure_channels(recording: Recording, n_sections: int = 3, section_s: float = 2.0) -> tuple[ChannelStatistics, ...]:
+    """Measure every channel in a few sections, spread evenly over the recording.
 
-    Samples that are no finite numbers count as zeros: that is what the reader makes of them.
+    Samples that are not finite count as zeros, as the reader makes them.
 
     Args:
-        recording: what is looked into; only the looks are read.
-        n_looks: stretches at most, from 1; fewer where the recording is shorter than they are together.
-        look_s: length of a stretch, above 0; a shorter recording is looked at as a whole.
+        recording: the recording, of which only the sections are read.
+        n_sections: number of sections, from 1; fewer where the recording is shorter than they are together.
+        section_s: length of a section, above 0; a shorter recording is measured as a whole.
 
     Raises:
-        RecordingError: where the file cannot be opened, or a stretch cannot be read.
+        RecordingError: where the file cannot be opened, or a section cannot be read.
     """
-    stretches, subtype = _read(recording, _places(recording, n_looks, look_s))
+    sections, subtype = _read_sections(recording, _section_positions(recording, n_sections, section_s))
     full_scale = 1 - 2.0 ** (1 - _BITS[subtype]) if subtype in _BITS else 1.0
     return tuple(
-        _measure(channel + 1, [stretch[:, channel] for stretch in stretches], full_scale, recording.rate_hz)
+        _measure(channel + 1, [section[:, channel] for section in sections], full_scale, recording.rate_hz)
         for channel in range(recording.channels)
     )
 
 
-def complaints(looks: Sequence[ChannelLook], channels: Container[int] | None = None) -> list[str]:
-    """What speaks against the channels of a recording, each with what helps; empty where nothing does.
+def channel_problems(statistics: Sequence[ChannelStatistics], channels: Container[int] | None = None) -> list[str]:
+    """Return the problems of the channels of a recording, each with its remedy.
 
     Args:
-        looks: at all channels.
-        channels: those that are to be used, counted from 1; None for all. What is wrong with the others does no harm.
+        statistics: of all channels.
+        channels: those that are to be used, counted from 1; None for all. Problems of the others are not reported.
     """
-    sounding = [str(look.channel) for look in looks if not look.is_constant]
-    used = [look for look in looks if channels is None or look.channel in channels]
-    return [complaint for look in used for complaint in _complaints(look, sounding)]
+    with_signal = [str(channel.channel) for channel in statistics if not channel.is_constant]
+    used = [channel for channel in statistics if channels is None or channel.channel in channels]
+    return [problem for channel in used for problem in _problems_of(channel, with_signal)]
 
 
-def _complaints(look: ChannelLook, sounding: Sequence[str]) -> list[str]:
-    name = f"channel {look.channel}"
-    if look.is_constant:
-        remedy = f"give --channel {sounding[0]}" if sounding else "look at the hydrophone, its plug and the gain"
-        return [f"{name} is silent, all samples are {look.dc_offset:g}; {remedy}"]
-    found = []
-    if look.clipped_share > CLIPPED_SHARE:
-        found.append(
-            f"{name} is clipped, {100 * look.clipped_share:.1f} % of its samples are at the ceiling; "
-            "calls that loud lose their shape, record with less gain"
+def _problems_of(channel: ChannelStatistics, with_signal: Sequence[str]) -> list[str]:
+    name = f"channel {channel.channel}"
+    if channel.is_constant:
+        remedy = f"set `channel` to {with_signal[0]}" if with_signal else "check the hydrophone, its connector and the gain"
+        return [f"{name} is silent, all samples are {channel.dc_offset:g}; {remedy}"]
+    problems = []
+    if channel.clipped_share > CLIPPED_SHARE:
+        problems.append(
+            f"{name} is clipped, {100 * channel.clipped_share:.1f} % of its samples are at the maximum; "
+            "loud calls are distorted, record with less gain"
         )
-    if abs(look.dc_offset) > max(DC_OFFSET, look.rms):
-        found.append(
-            f"{name} has a DC offset of {100 * look.dc_offset:.1f} % of full scale, more than its sound; "
-            "it leaves loud calls less room, have the recorder looked at"
+    if abs(channel.dc_offset) > max(DC_OFFSET, channel.rms):
+        problems.append(
+            f"{name} has a DC offset of {100 * channel.dc_offset:.1f} % of full scale, more than its signal; "
+            "it leaves less headroom for loud calls, have the recorder checked"
         )
-    if look.longest_zeros_s >= DROPOUT_S:
-        found.append(
-            f"{name} drops out, {look.longest_zeros_s:.1f} s of zeros in one look; look at the recorder and its card, "
-            "drop-outs are taken out of the effort"
+    if channel.longest_zeros_s >= DROPOUT_S:
+        problems.append(
+            f"{name} has drop-outs, {channel.longest_zeros_s:.1f} s of zeros in one section; "
+            "check the recorder and its card, drop-outs are excluded from the effort"
         )
-    return found
+    return problems
 
 
-def _places(recording: Recording, n_looks: int, look_s: float) -> list[tuple[int, int]]:
-    """First frame and length of each look, in the middle of its share of the recording."""
-    length = min(max(round(look_s * recording.rate_hz), 1), recording.n_frames)
-    n = max(1, min(n_looks, recording.n_frames // length))
+def _section_positions(recording: Recording, n_sections: int, section_s: float) -> list[tuple[int, int]]:
+    """Return first frame and length of each section, in the middle of its share of the recording."""
+    length = min(max(round(section_s * recording.rate_hz), 1), recording.n_frames)
+    n = max(1, min(n_sections, recording.n_frames // length))
     share = recording.n_frames // n
     return [(i * share + (share - length) // 2, length) for i in range(n)]
 
 
-def _read(recording: Recording, places: Sequence[tuple[int, int]]) -> tuple[list[FloatArray], str]:
-    """The stretches as float32 ``[length, channels]``, and how the file encodes them."""
-    first = places[0][0]
-    stretches = []
+def _read_sections(recording: Recording, positions: Sequence[tuple[int, int]]) -> tuple[list[FloatArray], str]:
+    """Return the sections as float32 ``[length, channels]``, and the subtype of the file."""
+    first = positions[0][0]
+    sections = []
     try:
-        with open_at(recording, first) as file:
-            for first, length in places:
+        with open_at_frame(recording, first) as file:
+            for first, length in positions:
                 file.seek(first)
-                stretch = file.read(length, dtype="float32", always_2d=True)
-                if len(stretch) < length:
-                    raise _unreadable(recording, first + len(stretch), "the file ends there")
-                stretches.append(np.nan_to_num(stretch, copy=False, nan=0, posinf=0, neginf=0))
-            return stretches, file.subtype
+                section = file.read(length, dtype="float32", always_2d=True)
+                if len(section) < length:
+                    raise _read_error(recording, first + len(section), "the file ends there")
+                sections.append(np.nan_to_num(section, copy=False, nan=0, posinf=0, neginf=0))
+            return sections, file.subtype
     except soundfile.LibsndfileError as error:
-        raise _unreadable(recording, first, error.error_string.strip().rstrip(".")) from error
+        raise _read_error(recording, first, error.error_string.strip().rstrip(".")) from error
 
 
-def _unreadable(recording: Recording, frame: int, reason: str) -> RecordingError:
+def _read_error(recording: Recording, frame: int, reason: str) -> RecordingError:
     at_s = frame / recording.rate_hz
     return RecordingError(f"{recording.path}: cannot be read at {at_s:.1f} s: {reason}; copy it again from the recorder")
 
 
-def _measure(channel: int, stretches: Sequence[FloatArray], full_scale: float, rate_hz: int) -> ChannelLook:
-    samples = np.concatenate(stretches)
+def _measure(channel: int, sections: Sequence[FloatArray], full_scale: float, rate_hz: int) -> ChannelStatistics:
+    samples = np.concatenate(sections)
     is_constant = bool((samples == samples[0]).all())
-    clipped = _ceiling(samples, full_scale) | _ceiling(-samples, 1.0)
-    return ChannelLook(
+    is_clipped = _is_clipped(samples, full_scale) | _is_clipped(-samples, 1.0)
+    zero_runs = np.concatenate([np.diff(true_runs(section == 0)) for section in sections])
+    return ChannelStatistics(
         channel=channel,
         peak=float(np.abs(samples).max()),
         rms=0.0 if is_constant else float(samples.std(dtype=np.float64)),
         dc_offset=float(samples[0]) if is_constant else float(samples.mean(dtype=np.float64)),
-        clipped_share=0.0 if is_constant else float(clipped.mean()),
-        longest_zeros_s=max(_longest(stretch == 0) for stretch in stretches) / rate_hz,
+        clipped_share=0.0 if is_constant else float(is_clipped.mean()),
+        longest_zeros_s=int(zero_runs.max(initial=0)) / rate_hz,
         is_constant=is_constant,
     )
 
 
-def _ceiling(samples: FloatArray, full_scale: float) -> BoolArray:
-    """Where samples are at the highest value and cannot have meant it.
+def _is_clipped(samples: FloatArray, full_scale: float) -> BoolArray:
+    """Return which samples are clipped at the top: bool ``[n]``.
 
-    That is any sample at the format's full scale; below it, runs of the same highest value, where that value holds more
-    samples than come near it: an amplifier that saturates before the converter does, but not the crests of a tone.
+    That is every sample at full scale. Below full scale, it is the runs of samples at the peak, if more samples lie in these
+    runs than near the peak: an amplifier that saturates before the converter produces this, the crests of a tone do not.
     """
-    highest = samples.max()
-    at_top: BoolArray = samples == highest
-    if highest == np.float32(full_scale):
-        return at_top
-    beside = np.concatenate([[False], at_top, [False]])
-    in_runs: BoolArray = at_top & (beside[:-2] | beside[2:])
-    near = np.count_nonzero(samples >= _BELOW_CEILING * highest) - np.count_nonzero(at_top)
-    saturated = highest >= _PLATEAU_PEAK and np.count_nonzero(in_runs) > near
-    return in_runs if saturated else np.zeros_like(at_top)
-
-
-def _longest(which: BoolArray) -> int:
-    """Length of the longest run of true values."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], which, [False]]).astype(np.int8)))
-    return int((edges[1::2] - edges[::2]).max(initial=0))
+    peak = samples.max()
+    is_at_peak: BoolArray = samples == peak
+    if peak == np.float32(full_scale):
+        return is_at_peak
+    padded = np.concatenate([[False], is_at_peak, [False]])
+    in_runs: BoolArray = is_at_peak & (padded[:-2] | padded[2:])
+    n_near = np.count_nonzero(samples >= _NEAR_PEAK * peak) - np.count_nonzero(is_at_peak)
+    is_saturated = peak >= _PLATEAU_PEAK and np.count_nonzero(in_runs) > n_near
+    return in_runs if is_saturated else np.zeros_like(is_at_peak)

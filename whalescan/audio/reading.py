@@ -1,11 +1,12 @@
-"""Any stretch of a recording at the model's rate, whoever asks and wherever it begins.
+"""Read any span of a recording, resampled to the model's rate.
 
-A recording is resampled in segments on a fixed grid of whole seconds, each with a margin that is cut off again. So every
-sample has one value, whichever chunk it is read for, and memory does not grow with the length of a recording. With the
-margin the result agrees with resampling the whole recording at once within 2e-6 of full scale.
+A recording is resampled in segments on a fixed grid of whole seconds, each with a margin that is removed afterwards. Every
+sample therefore has one value, whichever chunk it is read for, and memory does not grow with the length of a recording. With
+the margin the result agrees with resampling the whole recording at once within 2e-6 of full scale.
 
-What cannot be decoded, and samples that are no numbers, become silence that is named: the sound before and after keeps its
-place in time. So do drop-outs, which recorders fill with zeros: a second of exact zeros is no sea.
+What cannot be decoded, and samples that are not finite, become silence and are marked: audio before and after keeps its
+place in time. Drop-outs, which recorders fill with zeros, are marked, too: natural sound never contains a second of exact
+zeros.
 """
 
 from __future__ import annotations
@@ -22,86 +23,96 @@ import soundfile
 import soxr
 
 from whalescan.core import BoolArray, DiskError, FloatArray, Recording, RecordingError
+from whalescan.core.intervals import true_runs
 from whalescan.core.profiling import stage
 
 SEGMENT_S = 30
 MARGIN_S = 1
 DROPOUT_S = 1
-"""Exact zeros for this long are what a recorder writes where it has lost sound. The margin is as long, so that each segment
-sees whether a run of zeros at its border is."""
-_BLOCK_S = 1
-"""What is decoded at a time, and what is lost around a place that cannot be decoded."""
+"""Shortest run of exact zeros that counts as a drop-out of the recorder. It is not longer than the margin, so that each
+segment shows whether a run of zeros at its border is one."""
+_DECODED_S = 1
+"""Length that is decoded at a time in a damaged file, and that is lost where decoding fails."""
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
-    """Samples of one channel at the model's rate.
+class AudioSegment:
+    """Consecutive samples of one channel.
 
     Attributes:
         samples: float32 ``[n]``, full scale is 1; silence where nothing could be read.
-        lost: bool ``[n]``, true where nothing could be read.
-        silent: bool ``[n]``, true in drop-outs; nowhere where ``lost`` is.
-        problems: what was wrong, each with its place, in the order of places.
+        is_unreadable: bool ``[n]``, true where nothing could be read.
+        is_dropout: bool ``[n]``, true in drop-outs; false where ``is_unreadable`` is true.
+        problems: what could not be read and why, each with its place, in order of time.
     """
 
     samples: FloatArray
-    lost: BoolArray
-    silent: BoolArray
+    is_unreadable: BoolArray
+    is_dropout: BoolArray
     problems: tuple[str, ...] = ()
 
     @staticmethod
-    def join(parts: Sequence[Sound]) -> Sound:
-        """Sounds that follow one another as one."""
-        return Sound(
+    def join(parts: Sequence[AudioSegment]) -> AudioSegment:
+        """Return consecutive segments as one."""
+        return AudioSegment(
             np.concatenate([part.samples for part in parts]),
-            np.concatenate([part.lost for part in parts]),
-            np.concatenate([part.silent for part in parts]),
+            np.concatenate([part.is_unreadable for part in parts]),
+            np.concatenate([part.is_dropout for part in parts]),
             tuple(itertools.chain.from_iterable(part.problems for part in parts)),
         )
 
+    def crop(self, begin: int, end: int) -> AudioSegment:
+        """Return samples ``[begin, end)``, with all problems."""
+        return replace(
+            self,
+            samples=self.samples[begin:end],
+            is_unreadable=self.is_unreadable[begin:end],
+            is_dropout=self.is_dropout[begin:end],
+        )
 
-def read(recording: Recording, channel: int, rate_hz: int, begin: int, end: int, after: Sequence[Recording] = ()) -> Sound:
-    """Samples ``begin`` to ``end`` (at ``rate_hz``, from the recording's first) of a 1-based channel.
+
+def read(
+    recording: Recording, channel: int, rate_hz: int, begin: int, end: int, following: Sequence[Recording] = ()
+) -> AudioSegment:
+    """Read samples ``[begin, end)`` of a channel, resampled to ``rate_hz``.
 
     Args:
-        recording: what is read, up to its end.
+        recording: the recording in which the span begins.
         channel: counted from 1.
-        rate_hz: what the sound is resampled to.
-        begin: first sample, inside the recording.
+        rate_hz: rate of the samples returned.
+        begin: first sample at ``rate_hz``, inside the recording.
         end: sample behind the last.
-        after: recordings in which the sound goes on, where ``end`` lies past the recording's own.
+        following: recordings that continue this one, for an ``end`` past its own.
 
     Raises:
-        RecordingError: when the file is not there any more.
-        DiskError: when it cannot be opened now.
+        RecordingError: when the file no longer exists.
+        DiskError: when it cannot be opened at present.
     """
     own_end = recording.n_samples(rate_hz)
-    parts = [_read_own(recording, channel, rate_hz, begin, min(end, own_end))]
-    for following in after:
+    parts = [_read_one_recording(recording, channel, rate_hz, begin, min(end, own_end))]
+    for continuation in following:
         if (end := end - own_end) <= 0:
             break
-        own_end = following.n_samples(rate_hz)
-        parts.append(replace(_read_own(following, channel, rate_hz, 0, min(end, own_end)), problems=()))  # its own to name
-    return Sound.join(parts)
+        own_end = continuation.n_samples(rate_hz)
+        part = _read_one_recording(continuation, channel, rate_hz, 0, min(end, own_end))
+        parts.append(replace(part, problems=()))  # reported where the continuation itself is read
+    return AudioSegment.join(parts)
 
 
-def _read_own(recording: Recording, channel: int, rate_hz: int, begin: int, end: int) -> Sound:
+def _read_one_recording(recording: Recording, channel: int, rate_hz: int, begin: int, end: int) -> AudioSegment:
     segment_samples = SEGMENT_S * rate_hz
-    nothing = np.zeros(0, np.bool_)
-    parts = [Sound(np.zeros(0, np.float32), nothing, nothing)]
+    parts = [AudioSegment(np.zeros(0, np.float32), np.zeros(0, np.bool_), np.zeros(0, np.bool_))]
     for index in range(begin // segment_samples, -(-end // segment_samples)):
         first = index * segment_samples
-        segment = _read_segment(recording, channel, rate_hz, index)
-        cut = slice(max(begin - first, 0), end - first)
-        parts.append(Sound(segment.samples[cut], segment.lost[cut], segment.silent[cut], segment.problems))
-    return Sound.join(parts)
+        parts.append(_read_grid_segment(recording, channel, rate_hz, index).crop(max(begin - first, 0), end - first))
+    return AudioSegment.join(parts)
 
 
-def _read_segment(recording: Recording, channel: int, rate_hz: int, index: int) -> Sound:
-    """One segment of the fixed grid, resampled with its margins, and cut to its own seconds."""
+def _read_grid_segment(recording: Recording, channel: int, rate_hz: int, index: int) -> AudioSegment:
+    """Read one segment of the fixed grid, resample it with its margins, and remove these."""
     begin_s, end_s = index * SEGMENT_S, (index + 1) * SEGMENT_S
     n_frames = recording.n_frames
     from_s = max(begin_s - MARGIN_S, 0)
@@ -112,118 +123,115 @@ def _read_segment(recording: Recording, channel: int, rate_hz: int, index: int) 
     last = min(end_s * rate_hz, recording.n_samples(rate_hz))
     skip, n = (begin_s - from_s) * rate_hz, last - begin_s * rate_hz
     if rate_hz == recording.rate_hz:
-        own = slice(skip, skip + n)
-        return Sound(native.samples[own], native.lost[own], native.silent[own], native.problems)
+        return native.crop(skip, skip + n)
     with stage("resample"):
         resampled = soxr.resample(native.samples, recording.rate_hz, rate_hz)[skip : skip + n]
-    samples = np.zeros(n, np.float32)  # soxr rounds the length, the grid rounds it up
+    samples = np.zeros(n, np.float32)  # soxr rounds the length to the nearest, the grid rounds it up
     samples[: len(resampled)] = resampled
-    nearest = np.minimum((np.arange(skip, skip + n) * recording.rate_hz) // rate_hz, len(native.lost) - 1)
-    lost = native.lost[nearest]
-    samples[lost] = 0
-    return Sound(samples, lost, native.silent[nearest], native.problems)
+    nearest = np.minimum((np.arange(skip, skip + n) * recording.rate_hz) // rate_hz, len(native.samples) - 1)
+    is_unreadable = native.is_unreadable[nearest]
+    samples[is_unreadable] = 0
+    return AudioSegment(samples, is_unreadable, native.is_dropout[nearest], native.problems)
 
 
-def _decode(recording: Recording, channel: int, begin: int, end: int) -> Sound:
-    """Frames ``begin`` to ``end`` at the recording's own rate; where something is wrong with them, as much as can be had."""
+def _decode(recording: Recording, channel: int, begin: int, end: int) -> AudioSegment:
+    """Decode frames ``[begin, end)`` at the recording's own rate; of a damaged file, as much as can be read."""
     try:
-        with open_at(recording, begin) as file:
-            samples = _next(file, end - begin, channel)
+        with open_at_frame(recording, begin) as file:
+            samples = _read_frames(file, end - begin, channel)
     except soundfile.LibsndfileError:
         samples = np.zeros(0, np.float32)
     if len(samples) < end - begin:
-        samples, lost, problems = _decode_blocks(recording, channel, begin, end)
+        samples, is_unreadable, problems = _decode_piecewise(recording, channel, begin, end)
     else:
-        lost, problems = np.zeros(end - begin, np.bool_), []
-    broken = ~np.isfinite(samples)
-    if broken.any():
-        at_s = (begin + int(broken.argmax())) / recording.rate_hz
-        problems.append(f"at {at_s:.1f} s: samples that are no finite numbers")
-        samples[broken] = 0
-        lost |= broken
-    return Sound(samples, lost, dropouts(samples, recording.rate_hz) & ~lost, tuple(problems))
+        is_unreadable, problems = np.zeros(end - begin, np.bool_), []
+    not_finite = ~np.isfinite(samples)
+    if not_finite.any():
+        at_s = (begin + int(not_finite.argmax())) / recording.rate_hz
+        problems.append(f"at {at_s:.1f} s: samples that are not finite numbers")
+        samples[not_finite] = 0
+        is_unreadable |= not_finite
+    is_dropout = find_dropouts(samples, recording.rate_hz) & ~is_unreadable
+    return AudioSegment(samples, is_unreadable, is_dropout, tuple(problems))
 
 
-def _decode_blocks(recording: Recording, channel: int, begin: int, end: int) -> tuple[FloatArray, BoolArray, list[str]]:
-    """The same block by block, so that damage costs its block only: samples, which of them are lost, and why."""
-    samples, lost = np.zeros(end - begin, np.float32), np.zeros(end - begin, np.bool_)
+def _decode_piecewise(recording: Recording, channel: int, begin: int, end: int) -> tuple[FloatArray, BoolArray, list[str]]:
+    """Decode frames second by second, so that damage costs its own second only.
+
+    Returns:
+        float32 samples ``[end - begin]``, which of them are unreadable, and why.
+    """
+    samples, is_unreadable = np.zeros(end - begin, np.float32), np.zeros(end - begin, np.bool_)
     problems: list[str] = []
     file = None
     try:
-        for first, last in _blocks(begin, end, _BLOCK_S * recording.rate_hz):
-            own = slice(first - begin, last - begin)
+        for first, last in _spans_of_length(begin, end, _DECODED_S * recording.rate_hz):
+            span = slice(first - begin, last - begin)
             try:
-                file = file or open_at(recording, first)
-                block = _next(file, last - first, channel)
+                file = file or open_at_frame(recording, first)
+                decoded = _read_frames(file, last - first, channel)
             except soundfile.LibsndfileError as error:
-                # the decoder has lost its way; a fresh one finds the frame after the damage
+                # after an error the decoder has lost its position; a new one finds the next frame after the damage
                 problems.append(f"at {first / recording.rate_hz:.0f} s: {error.error_string.strip().rstrip('.')}")
-                lost[own] = True
+                is_unreadable[span] = True
                 if file is not None:
                     file.close()
                 file = None
                 continue
-            samples[own][: len(block)] = block
-            if len(block) < last - first:
-                problems.append(f"ends at {(first + len(block)) / recording.rate_hz:.1f} s")
-                lost[own][len(block) :] = True
+            samples[span][: len(decoded)] = decoded
+            if len(decoded) < last - first:
+                problems.append(f"ends at {(first + len(decoded)) / recording.rate_hz:.1f} s")
+                is_unreadable[span][len(decoded) :] = True
     finally:
         if file is not None:
             file.close()
-    return samples, lost, problems
+    return samples, is_unreadable, problems
 
 
-def _next(file: soundfile.SoundFile, n_frames: int, channel: int) -> FloatArray:
-    """The next frames of a channel, or as many as there are."""
+def _read_frames(file: soundfile.SoundFile, n_frames: int, channel: int) -> FloatArray:
+    """Read the next frames of a channel, or as many as are left."""
     samples: FloatArray = np.ascontiguousarray(file.read(n_frames, dtype="float32", always_2d=True)[:, channel - 1])
     return samples
 
 
-def dropouts(samples: FloatArray, rate_hz: int) -> BoolArray:
-    """Where samples are part of a run of exact zeros of `DROPOUT_S` or more."""
-    found = np.zeros(len(samples), np.bool_)
-    looked_at = samples[:: max(DROPOUT_S * rate_hz // 2, 1)] == 0  # of such a run, two neighbours of these at least
-    if not (looked_at[1:] & looked_at[:-1]).any():
-        return found
-    zero = np.concatenate([[False], samples == 0, [False]])
-    edges = np.flatnonzero(zero[1:] != zero[:-1])
-    for begin, end in edges.reshape(-1, 2)[np.diff(edges.reshape(-1, 2)).ravel() >= DROPOUT_S * rate_hz]:
-        found[begin:end] = True
-    return found
+def find_dropouts(samples: FloatArray, rate_hz: int) -> BoolArray:
+    """Return which samples lie in a run of exact zeros of `DROPOUT_S` or more: bool ``[n]``."""
+    is_dropout = np.zeros(len(samples), np.bool_)
+    sparse = samples[:: max(DROPOUT_S * rate_hz // 2, 1)] == 0  # a drop-out holds at least two neighbours of these
+    if not (sparse[1:] & sparse[:-1]).any():
+        return is_dropout
+    runs = true_runs(samples == 0)
+    for begin, end in runs[runs[:, 1] - runs[:, 0] >= DROPOUT_S * rate_hz].tolist():
+        is_dropout[begin:end] = True
+    return is_dropout
 
 
-def _blocks(begin: int, end: int, length: int) -> Iterator[tuple[int, int]]:
+def _spans_of_length(begin: int, end: int, length: int) -> Iterator[tuple[int, int]]:
     for first in range(begin, end, length):
         yield first, min(first + length, end)
 
 
-def open_at(recording: Recording, frame: int) -> soundfile.SoundFile:
-    """The recording's file, positioned at a frame.
+def open_at_frame(recording: Recording, frame: int) -> soundfile.SoundFile:
+    """Open the file of a recording, positioned at a frame.
 
     Raises:
-        RecordingError: when it is not there any more.
-        DiskError: when it cannot be opened now.
+        RecordingError: when it no longer exists, or may not be read.
+        DiskError: when it cannot be opened at present.
         soundfile.LibsndfileError: when it is damaged.
     """
     path = recording.path
     try:
         if not path.is_file():
-            raise RecordingError(f"{path}: is not there any more; bring it back and give the same command again")
-        if recording.layout is None:
-            file = soundfile.SoundFile(path)
-        else:
-            file = soundfile.SoundFile(
-                _From(path, recording.layout.offset_bytes),
-                format="RAW",
-                samplerate=recording.rate_hz,
-                channels=recording.channels,
-                subtype=recording.layout.subtype,
-                endian=recording.layout.endian,
-            )
+            raise FileNotFoundError
+        file = _open(recording)
+    except FileNotFoundError as error:
+        raise RecordingError(f"{path}: no longer exists; restore it and run the same command again") from error
     except PermissionError as error:
-        raise RecordingError(f"{path}: cannot be opened any more ({error.strerror}); give the same command again") from error
+        raise RecordingError(f"{path}: may not be read ({error.strerror}); run the same command again") from error
     except OSError as error:
-        raise DiskError(f"{path}: cannot be opened now ({error.strerror or error}); give the same command again") from error
+        raise DiskError(
+            f"{path}: cannot be opened at present ({error.strerror or error}); run the same command again"
+        ) from error
     try:
         file.seek(frame)
     except soundfile.LibsndfileError:
@@ -232,7 +240,20 @@ def open_at(recording: Recording, frame: int) -> soundfile.SoundFile:
     return file
 
 
-class _From(io.RawIOBase):
+def _open(recording: Recording) -> soundfile.SoundFile:
+    if recording.layout is None:
+        return soundfile.SoundFile(recording.path)
+    return soundfile.SoundFile(
+        _OffsetFile(recording.path, recording.layout.offset_bytes),
+        format="RAW",
+        samplerate=recording.rate_hz,
+        channels=recording.channels,
+        subtype=recording.layout.subtype,
+        endian=recording.layout.endian,
+    )
+
+
+class _OffsetFile(io.RawIOBase):
     """A file without its first bytes, for libsndfile's headerless mode."""
 
     def __init__(self, path: Path, offset_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""What each window hears: the sound under it, but never both sides of a jump of the clock."""
+"""Which samples each window uses: those in its extent, without the far side of a timestamp discontinuity."""
 
 from __future__ import annotations
 
@@ -9,68 +9,85 @@ from itertools import pairwise
 import numpy as np
 
 from whalescan.core import BoolArray, FloatArray, IntArray, WindowGrid
+from whalescan.core.intervals import subtract
 
 
-def hearing(grid: WindowGrid, first: int, n_windows: int, n_samples: int, jumps: Sequence[int] = ()) -> IntArray:
-    """Begin and end of what windows hear, int64 ``[n_windows, 2]``, in the samples in which ``jumps`` are given.
+def window_extents(
+    grid: WindowGrid, first_window: int, n_windows: int, n_samples: int, discontinuities: Sequence[int] = ()
+) -> IntArray:
+    """Return begin and end of the samples that each window uses: int64 ``[n_windows, 2]``.
 
-    A window hears all that lies under it; one that straddles a jump only the side on which more of it lies, the later one of
-    two equal ones. With a hop of up to half a window, every sample beside a jump is heard.
+    A window uses all samples below it. One that straddles a discontinuity uses only the side with more samples, the later
+    one of two equal sides. With a hop of up to half a window, every sample beside a discontinuity lies in some extent.
 
     Args:
-        grid: places windows in time.
-        first: index of the first window.
-        n_windows: how many.
-        n_samples: where the sound ends.
-        jumps: samples at which the clock jumps, ascending.
+        grid: the windows.
+        first_window: index of the first window.
+        n_windows: number of windows.
+        n_samples: length of the audio.
+        discontinuities: samples where the timestamps jump, ascending; counted like the samples returned.
     """
-    begins = np.arange(first, first + n_windows, dtype=np.int64) * grid.hop_samples
-    heard = np.stack([begins, np.minimum(begins + grid.window_samples, n_samples)], axis=1)
-    for jump in jumps:
-        straddling = (jump - grid.window_samples) // grid.hop_samples + 1, -(-jump // grid.hop_samples)
-        for window in range(max(straddling[0], first), min(straddling[1], first + n_windows)):
+    begins = np.arange(first_window, first_window + n_windows, dtype=np.int64) * grid.hop_samples
+    extents = np.stack([begins, np.minimum(begins + grid.window_samples, n_samples)], axis=1)
+    for sample in discontinuities:
+        straddling = (sample - grid.window_samples) // grid.hop_samples + 1, -(-sample // grid.hop_samples)
+        for window in range(max(straddling[0], first_window), min(straddling[1], first_window + n_windows)):
             begin = grid.begin_sample(window)
             end = min(begin + grid.window_samples, n_samples)
-            borders = jumps[bisect_right(jumps, begin) : bisect_left(jumps, end)]
-            heard[window - first] = max(pairwise([begin, *borders, end]), key=lambda side: (side[1] - side[0], side[0]))
-    return heard
+            borders = discontinuities[bisect_right(discontinuities, begin) : bisect_left(discontinuities, end)]
+            sides = pairwise([begin, *borders, end])
+            extents[window - first_window] = max(sides, key=lambda side: (side[1] - side[0], side[0]))
+    return extents
 
 
-def is_whole(grid: WindowGrid, heard: IntArray) -> BoolArray:
-    """Which windows hear all that lies under them; ``heard`` as `hearing` gives it."""
-    whole: BoolArray = heard[:, 1] - heard[:, 0] == grid.window_samples
-    return whole
-
-
-def cut(samples: FloatArray, grid: WindowGrid, heard: IntArray, which: IntArray) -> FloatArray:
-    """Some of the windows, ``[len(which), window_samples]``.
-
-    What a window covers but does not hear - behind the end of the sound, beyond a jump - is filled with what it does hear,
-    mirrored: no step, no silence, no foreign sound.
+def is_complete(grid: WindowGrid, extents: IntArray) -> BoolArray:
+    """Return which windows use all samples below them: bool ``[n_windows]``.
 
     Args:
-        samples: the sound; window 0 begins with its first sample.
-        grid: places windows in time.
-        heard: what windows hear, from window 0 on, as `hearing` gives it.
-        which: indices of those that are cut.
+        grid: the windows.
+        extents: as `window_extents` returns them.
     """
-    windows = np.empty((len(which), grid.window_samples), np.float32)
-    whole = is_whole(grid, heard[which])
-    if whole.any():
-        windows[whole] = np.lib.stride_tricks.sliding_window_view(samples, grid.window_samples)[heard[which[whole], 0]]
-    for i in np.flatnonzero(~whole):
-        (begin, end), under = heard[which[i]], grid.begin_sample(int(which[i]))
-        windows[i] = np.pad(samples[begin:end], (begin - under, under + grid.window_samples - end), "reflect")
+    complete: BoolArray = extents[:, 1] - extents[:, 0] == grid.window_samples
+    return complete
+
+
+def extract_windows(samples: FloatArray, grid: WindowGrid, extents: IntArray, indices: IntArray) -> FloatArray:
+    """Return the samples of some windows: float32 ``[len(indices), window_samples]``.
+
+    The part of a window outside its extent (behind the end of the audio, beyond a discontinuity) is filled by reflecting the
+    samples of the extent: no step, no silence, no sound of another time.
+
+    Args:
+        samples: float32 ``[n_samples]``; window 0 begins with the first.
+        grid: the windows.
+        extents: int64 ``[n_windows, 2]`` from window 0 on, as `window_extents` returns them.
+        indices: int64, the windows to extract.
+    """
+    windows = np.empty((len(indices), grid.window_samples), np.float32)
+    complete = is_complete(grid, extents[indices])
+    if complete.any():
+        views = np.lib.stride_tricks.sliding_window_view(samples, grid.window_samples)
+        windows[complete] = views[extents[indices[complete], 0]]
+    for i in np.flatnonzero(~complete):
+        (begin, end), window_begin = extents[indices[i]], grid.begin_sample(int(indices[i]))
+        padding = begin - window_begin, window_begin + grid.window_samples - end
+        windows[i] = np.pad(samples[begin:end], padding, "reflect")
     return windows
 
 
-def unheard(grid: WindowGrid, n_windows: int, n_samples: int, jumps: Sequence[int]) -> list[tuple[int, int]]:
-    """Samples beside jumps that no window hears, as begins and ends: there are some where windows are sparse."""
-    if not jumps:
+def uncovered_spans(
+    grid: WindowGrid, n_windows: int, n_samples: int, discontinuities: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Return the samples beside discontinuities that no window uses, as ``(begin, end)``; some exist where hops are long.
+
+    Args:
+        grid: the windows.
+        n_windows: number of windows.
+        n_samples: length of the audio.
+        discontinuities: samples where the timestamps jump, ascending.
+    """
+    if not discontinuities:
         return []
-    reached, found = 0, []
-    for begin, end in sorted(hearing(grid, 0, n_windows, n_samples, jumps).tolist()):
-        if begin > reached:
-            found.append((reached, begin))
-        reached = max(reached, end)
-    return [*found, (reached, n_samples)] if reached < n_samples else found
+    extents = window_extents(grid, 0, n_windows, n_samples, discontinuities)
+    uncovered = subtract(np.array([[0, n_samples]], np.int64), extents)
+    return [(begin, end) for begin, end in uncovered.tolist()]

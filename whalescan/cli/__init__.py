@@ -1,6 +1,6 @@
 """The command line: each module adds its commands to the group in `group`."""
 
-from whalescan.cli import check, clips, evaluate, import_review, report, review, run, simulate, train
+from whalescan.cli import clips, evaluate, review, run, train
 from whalescan.cli.group import main
 
-__all__ = ["check", "clips", "evaluate", "import_review", "main", "report", "review", "run", "simulate", "train"]
+__all__ = ["clips", "evaluate", "main", "review", "run", "train"]

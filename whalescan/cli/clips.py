@@ -1,4 +1,4 @@
-"""``clips``: calls as sound files of their own."""
+"""``clips``: detections as sound files."""
 
 from __future__ import annotations
 
@@ -9,90 +9,132 @@ from typing import TYPE_CHECKING
 
 import click
 
-from whalescan.cli.group import main
+from whalescan.cli.group import echo_problem, main
+from whalescan.cli.options import DeclaredOption, path_option, quiet_option
 from whalescan.core import UsageError
-from whalescan.detections.selection import By, Choice
-from whalescan.detections.validations import VERDICTS
+from whalescan.detections.sampling import Selection, SelectionOrder
+from whalescan.detections.validations import REVIEWS
 
 if TYPE_CHECKING:
-    from whalescan.survey.clips import ClipsCut
+    from whalescan.survey.clip_export import ClipExport
 
 
 @main.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the clips.")
-@click.option("--choose", type=click.Choice([by.value for by in By]), default="all", show_default=True, help="Which calls.")
-@click.option("--count", type=click.IntRange(1), help="How many, unless all.")
-@click.option("--context", type=float, help="Seconds before and after the call. Default: 1.")
-@click.option("--length", type=float, help="Seconds of a clip instead, the call in its middle.")
-@click.option("--review", "reviews", multiple=True, type=click.Choice(VERDICTS), help="Only calls so judged; repeatable.")
-@click.option("--threshold", type=float, help="Only calls with this score or a higher one.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of what is random.")
-@click.option("--rate", type=int, metavar="HZ", help="Sampling rate. Default: the recording's, no sample changed.")
-@click.option("--for-training", is_flag=True, help="Judged calls, as `whalescan train` takes them.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary.")
+@path_option("--output", "-o", required=True, help="Folder for the clips.")
+@click.option(
+    "--choose",
+    type=click.Choice([order.value for order in SelectionOrder]),
+    default="all",
+    show_default=True,
+    help="Detections to write as clips.",
+)
+@click.option("--count", type=click.IntRange(1), metavar="N", show_default="all of them", help="Largest number of clips.")
+@click.option(
+    "--context",
+    "context_s",
+    type=float,
+    metavar="SECONDS",
+    show_default="1",
+    cls=DeclaredOption,
+    help="Seconds before and after the detection.",
+)
+@click.option(
+    "--length",
+    "length_s",
+    type=float,
+    metavar="SECONDS",
+    show_default="that of the detection and its context",
+    cls=DeclaredOption,
+    help="Length of each clip, with the detection in its middle.",
+)
+@click.option(
+    "--review",
+    "reviews",
+    multiple=True,
+    type=click.Choice(REVIEWS),
+    show_default="any",
+    help="Only detections with this review; repeatable.",
+)
+@click.option("--threshold", type=float, metavar="SCORE", show_default="none", help="Only detections from this score on.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Random seed.")
+@click.option(
+    "--rate",
+    "rate_hz",
+    type=int,
+    metavar="HZ",
+    show_default="the recording's, without any change of samples",
+    cls=DeclaredOption,
+    help="Sampling rate of the clips.",
+)
+@click.option("--for-training", is_flag=True, help="Validated detections in the layout that `whalescan train` reads.")
+@quiet_option()
 def clips(
     out: Path,
     output: Path,
     choose: str,
     count: int | None,
-    context: float | None,
-    length: float | None,
+    context_s: float | None,
+    length_s: float | None,
     reviews: tuple[str, ...],
     threshold: float | None,
     seed: int,
-    rate: int | None,
+    rate_hz: int | None,
     for_training: bool,
     quiet: bool,
 ) -> None:
-    """Cut the calls of OUT as WAV files, with a Raven table.
+    """Write the detections of OUT as WAV files, with a Raven table.
 
-    The choice is all of them, those with the highest or lowest scores, some at random, or balanced: as many of each range of
-    scores. A second run with the same options writes the same files.
+    Chosen are all of them, those with the highest or lowest scores, a random sample, or a balanced one with the same number
+    from each range of scores. The same command writes the same files again.
+
+    Example: whalescan clips out/ -o clips/ --choose random --count 50
     """
-    from whalescan.survey.clips import Extent, cut_clips, cut_for_training
+    from whalescan.survey.clip_export import ClipExtent, cut_clips, cut_training_clips
 
-    if context is not None and length is not None:
-        raise UsageError("--context and --length both say how long a clip is; leave one of them out")
-    if for_training and (reviews or (context, length, rate) != (None, None, None)):
+    if context_s is not None and length_s is not None:
+        raise UsageError("--context and --length exclude each other; leave one of them out")
+    if for_training and (reviews or (context_s, length_s, rate_hz) != (None, None, None)):
         raise UsageError(
-            "--for-training cuts calls judged yes or no, as long and at the rate as the model hears them; leave out "
-            "--review, --context, --length and --rate"
+            "--for-training writes detections reviewed as yes or no, with the length and rate of the model's windows; "
+            "leave out --review, --context, --length and --rate"
         )
-    choice = Choice(By(choose), count, threshold, reviews, seed)
+    selection = Selection(SelectionOrder(choose), count, threshold, reviews, seed)
     if for_training:
-        cut = cut_for_training(out, output, choice, quiet)
+        cut = cut_training_clips(out, output, selection, quiet)
     else:
-        extent = Extent(length_s=length, rate_hz=rate) if context is None else Extent(context, length, rate)
-        cut = cut_clips(out, output, choice, extent, quiet)
+        extent = (
+            ClipExtent(length_s=length_s, rate_hz=rate_hz) if context_s is None else ClipExtent(context_s, length_s, rate_hz)
+        )
+        cut = cut_clips(out, output, selection, extent, quiet)
     if not quiet:
-        click.echo("\n".join(_to_train_with(cut, output) if for_training else _to_look_at(cut, output)))
+        click.echo("\n".join(_about_training_clips(cut, output) if for_training else _about_clips(cut, output)))
     for line in cut.problems:
-        click.echo(line, err=True)
+        echo_problem(line)
     sys.exit(cut.exit_code)
 
 
-def _to_look_at(cut: ClipsCut, folder: Path) -> Iterator[str]:
-    from whalescan.survey.clips import CLIPS, LIST_FILE, TABLE
-    from whalescan.survey.text import count, hours
+def _about_clips(cut: ClipExport, folder: Path) -> Iterator[str]:
+    from whalescan.core.text import count, duration
+    from whalescan.survey.clip_export import CLIPS, LIST_FILE, TABLE
 
-    length = hours(sum(clip.duration_s for clip in cut.clips))
-    yield f"{folder}: {count(len(cut.clips), 'clip')}, {length}; {CLIPS} says of what"
+    length = duration(sum(clip.duration_s for clip in cut.clips))
+    yield f"{folder}: {count(len(cut.clips), 'clip')}, {length}, listed in {CLIPS}"
     if cut.clips:
         yield f"in Raven Pro, open {folder / LIST_FILE} as a list of sounds, then the table {TABLE} beside it"
 
 
-def _to_train_with(cut: ClipsCut, folder: Path) -> Iterator[str]:
-    from whalescan.survey.text import count
+def _about_training_clips(cut: ClipExport, folder: Path) -> Iterator[str]:
+    from whalescan.core.text import count
 
-    n_calls = sum(clip.call.review == "yes" for clip in cut.clips)
+    n_calls = sum(clip.detection.review == "yes" for clip in cut.clips)
     n_others = len(cut.clips) - n_calls
     yield f"{folder}: {count(n_calls, 'clip')} with a call, {n_others} without one; maybe and unreviewed are left out"
-    if cut.n_unclear:
-        yield f"{count(cut.n_unclear, 'rejected call')} left out, since another call lies in the same seconds"
+    if cut.n_ambiguous:
+        yield f"{count(cut.n_ambiguous, 'rejected detection')} left out, as another detection lies within the clip"
     if not n_calls:
-        yield "nobody has confirmed a call yet, and without one nothing can be learnt: whalescan review"
+        yield "training needs confirmed calls, and there are none yet: whalescan review"
     elif not n_others:
-        yield "add sound without calls, or clips of rejected ones: nothing can be told apart from nothing"
+        yield "training also needs negative examples: add recordings without calls, or clips of rejected detections"
     else:
-        yield f"to go on with: whalescan train {folder} -o MODEL.safetensors --from default"
+        yield f"next: whalescan train {folder} -o MODEL.safetensors --from default"

@@ -1,168 +1,171 @@
-"""``run`` and ``detect``: recordings to tables."""
+"""``check``, ``run``, ``detect`` and ``report``: recordings to tables."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from whalescan.cli.group import config_option, main, together
+from whalescan.cli.group import config_option, echo_problem, main, with_flags
+from whalescan.cli.options import changed, declared, path_option, quiet_option
 from whalescan.core import UsageError
-from whalescan.options import ScoreOptions, TableOptions, WorkOptions
+from whalescan.options import ScoreOptions, TableOptions, WorkOptions, options_of
 
 if TYPE_CHECKING:
     from whalescan.survey.outputs import Survey
 
-score_options = together(
-    click.option("--model", default="", help="A model file. Default: the one inside the package."),
-    click.option("--hop", type=float, default=ScoreOptions.hop_s, show_default=True, help="Seconds between windows."),
-    click.option("--channel", default=ScoreOptions.channel, show_default=True, help="Which channel: 1, 2, ... or all."),
-    click.option("--exact", is_flag=True, help="Look at every window, also where a first glance sees nothing."),
-)
-clock_options = together(
-    click.option("--timezone", default="", help="Zone of the clocks in file names that state none: UTC, UTC-5, a name."),
-    click.option("--time-format", default="", help="strptime format of the times in file names."),
-)
-device_option = click.option("--device", default=WorkOptions.device, show_default=True, help="auto, cpu, cuda or cuda:N.")
-workers_option = click.option("--workers", type=int, default=0, help="Chunks scored beside each other. Default: one a core.")
-
-
-def _note(context: click.Context, option: click.Parameter, value: Any) -> None:
-    """Keep what was said of the tables, by its name in `TableOptions`; the command takes all of it with `click.pass_obj`."""
-    said = context.ensure_object(dict)
-    if value not in (None, ()):
-        said[option.name] = value
-
-
-_table_option = partial(click.option, callback=_note, expose_value=False)
-_table_options = together(
-    _table_option("--raven-root", help="Folder of the recordings as the reviewer's computer sees it."),
-    _table_option("--summary-timezone", metavar="ZONE", help="Hourly and daily tables by the clocks of a zone, too."),
-    _table_option("--min-validated", type=int, help="Confirmed calls that make an hour or day DETECTED. Default: 3."),
-    _table_option("--format", "formats", multiple=True, help="Further formats: audacity, kaleidoscope, parquet."),
-    _table_option("--position", metavar="LAT,LON", help="Where the recorder was; the report then tells day from night."),
-    _table_option("--pars", metavar="FILE.toml", help="Write NOAA's PARS detectiondata.csv, with what FILE.toml says."),
-    _table_option("--makara", metavar="FILE.toml", help="Write Makara's analyses.csv and detections.csv likewise."),
-)
-_work_options = together(
-    device_option,
-    click.option("--batch-size", type=int, help="Windows scored at a time. Default: what suits the device."),
-    workers_option,
-    click.option("--scheduler", default="", help="A Dask cluster: its address or scheduler file. Default: this machine."),
-    click.option("--jobqueue", default="", help="A batch system that starts --workers: slurm, pbs, sge or lsf."),
-    click.option("--performance-report", default="", metavar="FILE.html", help="Dask's report of who worked when."),
-    click.option("--profile", is_flag=True, help="Say where the time went, and write OUT/profile.json, a trace."),
-    click.option("--any-class", is_flag=True, help="Take a model that does not know upcalls, too."),
-    click.option("--restart", is_flag=True, help="Use nothing of an earlier run in OUT."),
-    click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary."),
-    click.option("--verbose", "-v", is_flag=True, help="Name each recording as it is finished."),
-)
+_AS_BEFORE = "as before"
+"""What holds for a table option that is not given again."""
 
 
 @main.command()
 @click.argument("recordings", nargs=-1)
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the results.")
-@score_options
-@click.option("--threshold", type=float, help="Score at which a detection opens. Default: the model's.")
-@clock_options
-@_table_options
-@_work_options
+@path_option("--output", "-o", show_default="no table", help="CSV of all files, or a folder for check.csv.")
+@declared("tables", TableOptions, "timezone", "time_format")
+@declared("scores", ScoreOptions)
+@declared("work", WorkOptions, "device", "workers", "quiet")
 @config_option
-@click.pass_obj
+def check(
+    recordings: tuple[str, ...], output: Path | None, scores: ScoreOptions, tables: TableOptions, work: WorkOptions
+) -> None:
+    """Check RECORDINGS before a run: clocks, gaps, damage.
+
+    Lists duplicates and estimates the duration of a run, too. Exit status 0: every recording is readable, has a clock, and
+    is there once.
+
+    Example: whalescan check recordings/ --timezone UTC
+    """
+    from whalescan.core.files import write_atomically
+    from whalescan.survey.check import check as check_recordings
+    from whalescan.survey.check import check_csv, check_screen
+    from whalescan.survey.settings import SurveyJob
+
+    checkup = check_recordings(SurveyJob(recordings, Path(), scores, tables, work))
+    if not work.quiet:
+        click.echo(with_flags(check_screen(checkup), click.get_current_context().command))
+    if output is not None:
+        path = output if output.suffix.lower() == ".csv" else output / "check.csv"
+        write_atomically(path, check_csv(checkup))
+        if not work.quiet:
+            click.echo(f"every file with its problems: {path}")
+    sys.exit(checkup.exit_code)
+
+
+@main.command()
+@click.argument("recordings", nargs=-1)
+@path_option("--output", "-o", help="Folder for the results; required.")
+@declared("scores", ScoreOptions)
+@declared("tables", TableOptions)
+@declared("work", WorkOptions)
+@config_option
 def run(
-    said: Mapping[str, Any],
-    recordings: tuple[str, ...],
-    output: Path | None,
-    model: str,
-    hop: float,
-    channel: str,
-    exact: bool,
-    threshold: float | None,
-    timezone: str,
-    time_format: str,
-    device: str,
-    batch_size: int | None,
-    workers: int,
-    scheduler: str,
-    jobqueue: str,
-    performance_report: str,
-    profile: bool,
-    any_class: bool,
-    restart: bool,
-    quiet: bool,
-    verbose: bool,
+    recordings: tuple[str, ...], output: Path | None, scores: ScoreOptions, tables: TableOptions, work: WorkOptions
 ) -> None:
     """Score RECORDINGS and write every table.
 
-    RECORDINGS are folders, files or patterns. A run that was interrupted goes on when the same command is given again.
+    RECORDINGS are folders, files or patterns. A run that was interrupted resumes when the same command is given again.
+
+    Example: whalescan run recordings/ -o out/
     """
-    from whalescan.survey.job import Job
-    from whalescan.survey.profile import shares
+    from whalescan.survey.profile import stage_shares
     from whalescan.survey.run import run as run_job
+    from whalescan.survey.settings import SurveyJob
 
     if output is None:
-        raise UsageError("say where the results go: --output FOLDER")
-    survey = run_job(
-        Job(
-            inputs=recordings,
-            output=output,
-            scores=ScoreOptions(model, hop, channel, exact),
-            tables=_asked_for(TableOptions(threshold, timezone, time_format), said),
-            work=WorkOptions(
-                device=device,
-                batch_size=batch_size,
-                workers=workers,
-                scheduler=scheduler,
-                jobqueue=jobqueue,
-                in_processes=True,
-                performance_report=performance_report,
-                profile=profile,
-                any_class=any_class,
-                restart=restart,
-                quiet=quiet,
-                verbose=verbose,
-            ),
-        )
-    )
-    if profile:
-        click.echo(shares(output), err=True)
-    _report(survey, output, quiet)
+        raise UsageError("give the folder for the results: --output FOLDER")
+    survey = run_job(SurveyJob(recordings, output, scores, tables, replace(work, in_processes=True, owns_process=True)))
+    if work.profile:
+        click.echo(stage_shares(output), err=True)
+    _finish(survey, output, work.quiet)
 
 
-def _report(survey: Survey, output: Path, quiet: bool) -> None:
-    """Say what came of it, and exit as the contract has it."""
-    from whalescan.survey.summary import problems, summary
+def _finish(survey: Survey, output: Path, quiet: bool) -> None:
+    """Print the summary and the problems, and exit with the survey's status."""
+    from whalescan.survey.run_summary import problem_lines, summary
 
     if not quiet:
         click.echo(summary(survey, output))
-    for line in problems(survey):
-        click.echo(line, err=True)
+    for line in problem_lines(survey):
+        echo_problem(line)
     sys.exit(survey.exit_code)
+
+
+_TABLE_OPTIONS_AFTER_A_RUN = [name for name in options_of(TableOptions) if name not in ("timezone", "time_format")]
+"""All but the clocks, which stay as the run read them."""
 
 
 @main.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--threshold", type=float, help="Score at which a detection opens. Default: the one used last.")
-@_table_options
-@click.pass_obj
-def detect(said: Mapping[str, Any], out: Path, threshold: float | None) -> None:
-    """Find calls anew in the scores that a run left in OUT.
+@changed("tables", TableOptions, *_TABLE_OPTIONS_AFTER_A_RUN, default_text=_AS_BEFORE)
+@quiet_option("Print no summary.")
+def detect(out: Path, tables: Mapping[str, Any], quiet: bool) -> None:
+    """Detect calls again in the stored scores of OUT.
 
-    Needs neither sound nor model. What is not said stays as it was said last; an empty text takes it back.
+    Needs neither recordings nor model. An option that is not given stays as it was; an empty text clears it.
+
+    Example: whalescan detect out/ --threshold 0.7
     """
     from whalescan.survey import provenance
     from whalescan.survey.run import detect as detect_again
 
-    options = _asked_for(provenance.read(out).tables, said)
-    _report(detect_again(out, threshold, options), out, quiet=False)
+    asked = dict(tables)
+    threshold = asked.pop("threshold", None)
+    _finish(detect_again(out, threshold, replace(provenance.read_run_record(out).tables, **asked)), out, quiet)
 
 
-def _asked_for(last: TableOptions, said: Mapping[str, Any]) -> TableOptions:
-    """Options for tables as they were, but for those that are said anew; an empty text takes one back."""
-    asked = replace(last, **said)
-    return replace(asked, formats=tuple(dict.fromkeys(filter(None, asked.formats))))
+def _warn_of_old_name(_context: click.Context, _option: click.Parameter, rate: float | None) -> float | None:
+    if rate is not None:
+        click.echo("whalescan: --false-per-hour is now --false-positives-per-hour; use that", err=True)
+    return rate
+
+
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--precision",
+    type=float,
+    metavar="P",
+    show_default="no such advice",
+    help="Advise the lowest threshold at which a share P of the detections are right whale calls.",
+)
+@click.option(
+    "--false-positives-per-hour",
+    type=float,
+    metavar="R",
+    show_default="no such advice",
+    help="Advise the lowest threshold with at most R false positives per analysed hour.",
+)
+@click.option("--false-per-hour", "old_rate", type=float, hidden=True, callback=_warn_of_old_name, help="The same.")
+@changed("tables", TableOptions, "summary_timezone", "position", default_text=_AS_BEFORE)
+@quiet_option("Print nothing.")
+def report(
+    out: Path,
+    precision: float | None,
+    false_positives_per_hour: float | None,
+    old_rate: float | None,
+    tables: Mapping[str, Any],
+    quiet: bool,
+) -> None:
+    """Write OUT/report.html and every table again.
+
+    Prints the precision of the detector, by score and overall, as far as a reviewed sample allows.
+
+    Example: whalescan report out/ --precision 0.9
+    """
+    from whalescan.survey import provenance
+    from whalescan.survey.outputs import REPORT
+    from whalescan.survey.run import detect as detect_again
+    from whalescan.survey.validation_summary import describe_validations, validation_targets
+
+    rate = old_rate if false_positives_per_hour is None else false_positives_per_hour
+    wanted = validation_targets(precision, rate)
+    survey = detect_again(out, None, replace(provenance.read_run_record(out).tables, **tables))
+    if quiet:
+        return
+    click.echo(out / REPORT)
+    for line in describe_validations(out, survey, wanted):
+        click.echo(line)

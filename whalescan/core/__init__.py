@@ -1,6 +1,6 @@
-"""The nouns and the errors. Every floor of the house speaks in these words."""
+"""The types that all other packages share, and the errors."""
 
-from whalescan.core.detection import Annotation, Detection, Outcome, Status, plain_text
+from whalescan.core.detection import Annotation, Detection, Outcome, Status
 from whalescan.core.errors import (
     ClusterError,
     DiskError,
@@ -10,14 +10,19 @@ from whalescan.core.errors import (
     TableError,
     UsageError,
     WhalescanError,
+    invalid,
 )
-from whalescan.core.position import Position
-from whalescan.core.recording import BoolArray, FloatArray, IntArray, PcmLayout, Recording, WindowScores
-from whalescan.core.time import Gap, GapKind, Loss, Piece, WindowGrid, from_ns, to_ns
+from whalescan.core.recording import BoolArray, FloatArray, IntArray, PcmLayout, Position, Recording, WindowScores
+from whalescan.core.result import PENDING, RecordingResult
+from whalescan.core.score_track import ScoreTrack
+from whalescan.core.text import plain_text
+from whalescan.core.time import ClockSegment, Gap, GapKind, MissingSpan, WindowGrid, from_ns, to_ns
 
 __all__ = [
+    "PENDING",
     "Annotation",
     "BoolArray",
+    "ClockSegment",
     "ClusterError",
     "Detection",
     "DiskError",
@@ -25,15 +30,16 @@ __all__ = [
     "Gap",
     "GapKind",
     "IntArray",
-    "Loss",
+    "MissingSpan",
     "ModelError",
     "Outcome",
     "OutputError",
     "PcmLayout",
-    "Piece",
     "Position",
     "Recording",
     "RecordingError",
+    "RecordingResult",
+    "ScoreTrack",
     "Status",
     "TableError",
     "UsageError",
@@ -41,6 +47,7 @@ __all__ = [
     "WindowGrid",
     "WindowScores",
     "from_ns",
+    "invalid",
     "plain_text",
     "to_ns",
 ]

@@ -1,31 +1,24 @@
-"""Calls: what the detector found, what people drew, and how a recording ended."""
+"""Detections, annotations and outcomes of recordings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-_NOT_PLAIN = str.maketrans({"\t": " ", "\n": " ", "\r": " ", '"': "'"})
-
-
-def plain_text(text: str) -> str:
-    """Text without what ends a cell or a row in a tab-separated table, which knows no quoting."""
-    return text.translate(_NOT_PLAIN)
-
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """A call that the detector, or a reviewer, found: a box in time and frequency with a score.
+    """A box in time and frequency that the detector, or a reviewer, marked as a call.
 
     Attributes:
-        recording: name of the recording in which the call begins.
+        recording: name of the recording in which it begins.
         channel: 1-based, as Raven counts.
-        begin_s, end_s: from the recording's first sample; ``0 <= begin_s < end_s``. The end lies past the recording's own
-            where the call runs on into the next one.
+        begin_s, end_s: seconds from the recording's first sample; ``0 <= begin_s < end_s``. The end lies past that of the
+            recording where the call extends into the following one.
         low_hz, high_hz: edges of the box.
         label: the class.
-        score: of the highest window, 0 to 1; None for a call that only a reviewer saw.
-        detection_id: the same call gets the same id in every table and in every run.
+        score: of the highest window, 0 to 1; None for a call that only a reviewer found.
+        detection_id: the same in every table and in every run.
         review: ``yes``, ``no``, ``maybe`` or ``unreviewed``.
     """
 
@@ -43,13 +36,13 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """A selection of a Raven table, drawn by a person or by a detector.
+    """A selection of a Raven table, made by a person or a detector.
 
     Attributes:
-        begin_s, end_s: as the table counts them: from the first sample of a recording, or of a sequence of recordings.
+        begin_s, end_s: seconds as in the table: from the first sample of a recording, or of a sequence of recordings.
         sound: path or name of the sound file that the table states; empty where it states none.
         file_offset_s: seconds from that file's first sample; None where the table does not say.
-        score: None where nobody gave one.
+        score: None where the table has none.
         review: ``yes``, ``no``, ``maybe`` or ``unreviewed``; empty where the table has no such column.
     """
 
@@ -67,23 +60,25 @@ class Annotation:
 
 
 class Status(StrEnum):
-    """How a recording ended."""
+    """Status of a recording."""
 
     DONE = "done"
     PARTIAL = "partial"
     FAILED = "failed"
     SKIPPED = "skipped"
+    PENDING = "pending"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one recording.
+    """Outcome of one recording.
 
     Attributes:
-        status: done, partial (some of its sound could not be read), failed (none could) or skipped (not asked for).
-        analysed_s: seconds of sound that were readable and lie in a scored window.
-        n_detections: calls found, all channels together.
-        problem: what was wrong, where, and what helps; empty where nothing was.
+        status: done, partial (some of its sound could not be read), failed (none could), skipped (not asked for) or
+            pending (not scored yet; never in a table).
+        analysed_s: seconds that were readable and lie in a scored window.
+        n_detections: detections on all channels together, without rejected ones.
+        problem: the problem with its place and its remedy; empty where there was none.
     """
 
     status: Status

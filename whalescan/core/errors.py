@@ -1,15 +1,15 @@
-"""The errors.
+"""The errors of this package, each also of the built-in kind that fits.
 
 ::
 
     WhalescanError
-     +- UsageError       options that cannot be, inputs that are not there          exit status 2
-     +- RecordingError   a recording that cannot be read, or only in part           recorded, the run goes on
-     |   +- DiskError    a recording whose disk does not answer now                 waited for, then likewise
-     +- ModelError       a model file that is none, is damaged, or does not fit     exit status 2
-     +- TableError       a table that is not what it claims to be                   exit status 2
-     +- OutputError      results that cannot be written                             exit status 1
-     +- ClusterError     machines that went away while they were needed             exit status 1
+     +- UsageError       (ValueError)    invalid options, or inputs that are absent        exit status 2
+     +- RecordingError   (OSError)       a recording that cannot be read in full           recorded; the run continues
+     |   +- DiskError                    its disk does not answer at present               retried, then the same
+     +- ModelError       (ValueError)    a model file that is absent, damaged or unsuited  exit status 2
+     +- TableError       (ValueError)    a table that is absent, damaged or something else exit status 2
+     +- OutputError      (OSError)       results that cannot be written                    exit status 1
+     +- ClusterError     (RuntimeError)  workers or a scheduler lost during the work       exit status 1
 """
 
 from __future__ import annotations
@@ -19,29 +19,49 @@ class WhalescanError(Exception):
     """Base of all errors of this package. The text names the file, the place in it, and the remedy."""
 
 
-class UsageError(WhalescanError):
-    """Options or inputs with which nothing can be started."""
+class UsageError(WhalescanError, ValueError):
+    """An invalid option, or an input that does not exist; nothing has been started.
+
+    Args:
+        message: names parameters as Python does (``hop_s``); the command line replaces them by its options (``--hop``).
+        parameter: the parameter that is invalid, where it is one.
+    """
+
+    def __init__(self, message: str, *, parameter: str | None = None) -> None:
+        super().__init__(message)
+        self.parameter = parameter
 
 
-class RecordingError(WhalescanError):
+class RecordingError(WhalescanError, OSError):
     """A recording that cannot be read."""
 
 
 class DiskError(RecordingError):
-    """A recording that is there, on a disk that does not answer: another try may do better."""
+    """A recording on a disk that does not answer at present: another attempt may succeed."""
 
 
-class ModelError(WhalescanError):
-    """A model file that is none, is damaged, or does not fit the task."""
+class ModelError(WhalescanError, ValueError):
+    """A model file that is absent, damaged, or does not fit the task."""
 
 
-class TableError(WhalescanError):
-    """A table that is not what it claims to be."""
+class TableError(WhalescanError, ValueError):
+    """A table or a folder of results that is absent, damaged, or something else."""
 
 
-class OutputError(WhalescanError):
+class OutputError(WhalescanError, OSError):
     """Results that cannot be written."""
 
 
-class ClusterError(WhalescanError):
-    """Machines that went away while they were needed."""
+class ClusterError(WhalescanError, RuntimeError):
+    """Workers or a scheduler that were lost during the work."""
+
+
+def invalid(parameter: str, value: object, expected: str) -> UsageError:
+    """Return the error ``invalid PARAMETER VALUE: expected EXPECTED``.
+
+    Args:
+        parameter: name of the parameter in Python, such as ``hop_s``.
+        value: what was given.
+        expected: what would be valid, such as ``a value above 0 and at most 2.0``.
+    """
+    return UsageError(f"invalid {parameter} {value!r}: expected {expected}", parameter=parameter)

@@ -1,9 +1,9 @@
-"""Where the time goes: stages of the work, timed where somebody wants to know.
+"""Time the stages of the work.
 
     with stage("decode"):
         ...
 
-costs nothing worth mentioning unless the block stands in ``watching()``, which collects the stages of its thread.
+costs next to nothing outside of ``collect_stages()``, which collects the stages of its thread.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """A stage that took its time.
+class StageTiming:
+    """The time that a stage took.
 
     Attributes:
         name: of the stage.
         begin_ns: nanoseconds since 1970.
         length_ns: how long it took.
-        own_ns: the same without the stages that were part of it.
-        process, thread: who did it, as the system counts them.
+        own_ns: the same without the stages inside it.
+        process, thread: numbers that the system gave them.
     """
 
     name: str
@@ -38,45 +38,45 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class _Watch:
-    spans: list[Span]
-    inside_ns: list[int] = field(default_factory=list)
-    """For each stage that has begun and not ended, how long the stages in it have taken so far."""
+class _Collector:
+    timings: list[StageTiming]
+    nested_ns: list[int] = field(default_factory=list)
+    """For each stage that is running, the time that the stages inside it have taken."""
 
 
-_watch: ContextVar[_Watch | None] = ContextVar("_watch", default=None)
+_collector: ContextVar[_Collector | None] = ContextVar("_collector", default=None)
 
 
 @contextmanager
-def watching(is_wanted: bool = True) -> Iterator[list[Span]]:
-    """Collect the stages of this thread until the block ends, if that is wanted; the list fills as they end."""
-    watch = _Watch([])
-    token = _watch.set(watch if is_wanted else None)
+def collect_stages(is_enabled: bool = True) -> Iterator[list[StageTiming]]:
+    """Collect the stages of this thread until the block ends, if enabled; the list grows as stages end."""
+    collector = _Collector([])
+    token = _collector.set(collector if is_enabled else None)
     try:
-        yield watch.spans
+        yield collector.timings
     finally:
-        _watch.reset(token)
+        _collector.reset(token)
 
 
-def is_watched() -> bool:
-    """Whether somebody wants to know; what runs beside Python, as a GPU does, must then be waited for."""
-    return _watch.get() is not None
+def is_collecting() -> bool:
+    """Return whether stages are collected; work that runs beside Python, as on a GPU, must then be waited for."""
+    return _collector.get() is not None
 
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """A stage of the work."""
-    watch = _watch.get()
-    if watch is None:
+    """Time the block as a stage of the work."""
+    collector = _collector.get()
+    if collector is None:
         yield
         return
-    watch.inside_ns.append(0)
+    collector.nested_ns.append(0)
     begin_ns = time.time_ns()
     try:
         yield
     finally:
         length_ns = time.time_ns() - begin_ns
-        own_ns = length_ns - watch.inside_ns.pop()
-        if watch.inside_ns:
-            watch.inside_ns[-1] += length_ns
-        watch.spans.append(Span(name, begin_ns, length_ns, own_ns, os.getpid(), threading.get_native_id()))
+        own_ns = length_ns - collector.nested_ns.pop()
+        if collector.nested_ns:
+            collector.nested_ns[-1] += length_ns
+        collector.timings.append(StageTiming(name, begin_ns, length_ns, own_ns, os.getpid(), threading.get_native_id()))

@@ -1,17 +1,18 @@
-"""Recordings, and what the detector says of their windows."""
+"""Recordings, the position of their recorder, and the scores of their windows."""
 
 from __future__ import annotations
 
 import bisect
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from whalescan.core.time import Piece, to_ns
+from whalescan.core.errors import invalid
+from whalescan.core.time import ClockSegment, to_ns
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -19,12 +20,12 @@ BoolArray = npt.NDArray[np.bool_]
 
 _NS = 10**9
 _ROUNDING = 1e-4
-"""Part of a sample by which seconds may fall short of the sample that they mean."""
+"""Part of a sample by which seconds may fall short of the sample they stand for."""
 
 
 @dataclass(frozen=True, slots=True)
 class PcmLayout:
-    """Where plain samples lie in a file whose header does not say it rightly.
+    """Place of the samples in a file whose header is wrong.
 
     Attributes:
         offset_bytes: position of the first sample.
@@ -42,35 +43,35 @@ class Recording:
 
     Attributes:
         name: path below the folder that was given, with ``/``, without suffix; unique within a run.
-        path: where it is.
+        path: path of the file.
         relative: path below the folder that was given, with ``/`` and with suffix.
         rate_hz: sampling rate of the file.
-        n_frames: samples per channel that the file holds, whatever its header says.
+        n_frames: samples per channel that the file really holds.
         channels: number of channels.
         size_bytes: length of the file.
-        start_utc: when its first sample was recorded (aware, UTC), or None where that is not known.
-        time_source: how ``start_utc`` is known, or why not; `sound.clocks` lists what it may be.
-        pieces: where the clock jumps within the file, as in an XWAV of a duty cycle; the first begins with the recording.
-            Empty where the clock runs through.
-        start_local: what the clock in the file's name shows, without a zone; None where the name shows none.
-        recorder: the name before its time, which tells the files of one recorder from another's.
-        clock_problem: what speaks against the clock, and what helps; empty where nothing does.
+        start_utc: time of its first sample (aware, UTC); None where that is not known.
+        time_source: source of ``start_utc``, or the reason why it is not known; `audio.start_times` lists the sources.
+        clock_segments: segments between timestamp discontinuities, as in an XWAV with a duty cycle; the first begins with
+            the recording. Empty where there is no discontinuity.
+        start_local: clock time in the file's name, without a zone; None where the name has none.
+        recorder: the part of the name before its time, which distinguishes recorders.
+        clock_problem: a problem of the clock, with its remedy; empty where there is none.
         encoding: container and samples, such as ``WAV PCM_16``.
-        identity: changes when the file's content does: a hash of its ends, its length and the time of its last change.
-        problem: what is wrong with the file although it can be read; empty where nothing is.
-        layout: how to read past a header that is wrong; None where the header can be trusted.
+        identity: hash of the file's ends, length and time of modification; changes when its content does.
+        problem: a defect of the file although it can be read; empty where there is none.
+        layout: place of the samples where the header is wrong; None where it is right.
     """
 
     name: str
     path: Path
-    relative: str
+    relative_path: str
     rate_hz: int
     n_frames: int
     channels: int
     size_bytes: int
     start_utc: datetime | None = None
     time_source: str = "none"
-    pieces: tuple[Piece, ...] = ()
+    clock_segments: tuple[ClockSegment, ...] = field(default=(), repr=False)
     start_local: datetime | None = None
     recorder: str = ""
     clock_problem: str = ""
@@ -81,44 +82,74 @@ class Recording:
 
     @property
     def duration_s(self) -> float:
-        """True length: frames over rate."""
+        """Duration: frames divided by the rate."""
         return self.n_frames / self.rate_hz
 
     def n_samples(self, rate_hz: int) -> int:
-        """Length in samples at another rate, rounded up: the last instant of sound counts."""
+        """Return the length in samples at another rate, rounded up, so that no sound is lost at the end."""
         return -(-self.n_frames * rate_hz // self.rate_hz)
 
     def utc(self, offset_s: float) -> datetime | None:
-        """Clock time at an offset from the first sample."""
+        """Return the UTC time at an offset from the first sample; None where the start is not known."""
         if self.start_utc is None:
             return None
-        piece = self.piece_at(math.floor(offset_s * self.rate_hz + _ROUNDING))
-        return piece.start_utc + timedelta(seconds=offset_s - piece.first_frame / self.rate_hz)
+        segment = self.clock_segment_at(math.floor(offset_s * self.rate_hz + _ROUNDING))
+        return segment.start_utc + timedelta(seconds=offset_s - segment.first_frame / self.rate_hz)
 
     def utc_ns(self, sample: int, rate_hz: int) -> int | None:
-        """Clock time of a sample at some rate, in nanoseconds since 1970."""
+        """Return the UTC time of a sample at some rate, in nanoseconds since 1970; None where the start is not known."""
         if self.start_utc is None:
             return None
-        piece = self.piece_at(sample * self.rate_hz // rate_hz)
-        since = sample * self.rate_hz - piece.first_frame * rate_hz
-        return to_ns(piece.start_utc) + since * _NS // (rate_hz * self.rate_hz)
+        segment = self.clock_segment_at(sample * self.rate_hz // rate_hz)
+        elapsed = sample * self.rate_hz - segment.first_frame * rate_hz
+        return to_ns(segment.start_utc) + elapsed * _NS // (rate_hz * self.rate_hz)
 
-    def piece_at(self, frame: int) -> Piece:
-        """The piece in which a sample of the recording's own lies; only of a recording with a known start."""
-        if not self.pieces:
+    def clock_segment_at(self, frame: int) -> ClockSegment:
+        """Return the clock segment of a frame; only for a recording with a known start."""
+        if not self.clock_segments:
             assert self.start_utc is not None
-            return Piece(0, self.start_utc)
-        return self.pieces[max(bisect.bisect(self.pieces, frame, key=lambda piece: piece.first_frame) - 1, 0)]
+            return ClockSegment(0, self.start_utc)
+        return self.clock_segments[
+            max(bisect.bisect(self.clock_segments, frame, key=lambda segment: segment.first_frame) - 1, 0)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
+class Position:
+    """Where a recorder is.
+
+    Attributes:
+        latitude: degrees north, -90 to 90.
+        longitude: degrees east, -180 to 180; the Atlantic coast of America is negative.
+    """
+
+    latitude: float
+    longitude: float
+
+    @staticmethod
+    def parse(text: str) -> Position:
+        """Return the position in ``LATITUDE,LONGITUDE``, decimal degrees such as ``42.3,-70.2``.
+
+        Raises:
+            UsageError: when the text is anything else.
+        """
+        try:
+            latitude, longitude = (float(part) for part in text.split(","))
+        except ValueError as error:
+            raise invalid("position", text, "LATITUDE,LONGITUDE in decimal degrees, such as 42.3,-70.2") from error
+        if not (abs(latitude) <= 90 and abs(longitude) <= 180):
+            raise invalid("position", text, "latitude -90 to 90 first, then longitude -180 to 180, west negative")
+        return Position(latitude, longitude)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class WindowScores:
-    """What the detector says of each window.
+    """Scores, boxes and complexity of windows.
 
     Attributes:
         scores: float32 ``[n_windows, n_classes]``, 0 to 1.
         boxes: float32 ``[n_windows, 4]``: begin and end of the call in samples from the window's first, low and high edge
-            in Hz; NaN where the window holds none.
+            in Hz; NaN where the window has no call.
         complexity: float32 ``[n_windows, 4]``: H, C_SQ, C_JSD, C_TV.
     """
 
@@ -128,9 +159,12 @@ class WindowScores:
 
     @staticmethod
     def join(parts: list[WindowScores]) -> WindowScores:
-        """Consecutive windows as one."""
+        """Return consecutive windows as one."""
         return WindowScores(
             np.concatenate([part.scores for part in parts]),
             np.concatenate([part.boxes for part in parts]),
             np.concatenate([part.complexity for part in parts]),
         )
+
+    def __repr__(self) -> str:
+        return f"WindowScores({len(self.scores)} windows)"

@@ -1,7 +1,7 @@
-"""Time: sample indices, moments on the clock, and what of them is missing.
+"""Sample indices, UTC times, and gaps in time.
 
-Within a recording, time is an integer sample index until it is printed; `WindowGrid` is where an index becomes seconds. On
-the clock, it is an aware moment in UTC, or an integer number of nanoseconds since 1970.
+Within a recording, time is an integer sample index until it is printed; `WindowGrid` converts an index to seconds. Clock
+time is an aware datetime in UTC, or an integer number of nanoseconds since 1970.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from whalescan.core.errors import UsageError
+from whalescan.core.errors import invalid
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_ns(moment: datetime) -> int:
-    """An aware moment as nanoseconds since 1970, UTC: what moments are counted and compared in."""
+    """Return an aware datetime as nanoseconds since 1970 UTC, the unit in which times are compared."""
     return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def from_ns(moment_ns: int) -> datetime:
-    """Nanoseconds since 1970 as an aware moment, to the microsecond below."""
+    """Return nanoseconds since 1970 as an aware datetime, rounded down to a microsecond."""
     return _EPOCH + timedelta(microseconds=moment_ns // 1000)
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of a recording from which on the clock runs with the samples.
+class ClockSegment:
+    """A segment of a recording without a timestamp discontinuity.
 
     Attributes:
-        first_frame: where it begins, in samples of the recording from its first.
-        start_utc: when that sample was recorded (aware, UTC).
+        first_frame: its first frame, counted from the recording's first.
+        start_utc: time of that frame (aware, UTC).
     """
 
     first_frame: int
@@ -43,7 +43,7 @@ class WindowGrid:
     """Windows of equal length at equal distances, counted from a recording's first sample.
 
     Attributes:
-        rate_hz: samples a second, of the model and not of the recording.
+        rate_hz: samples per second, of the model and not of the recording.
         window_samples: length of a window.
         hop_samples: distance between the beginnings of neighbouring windows.
     """
@@ -54,28 +54,29 @@ class WindowGrid:
 
     def __post_init__(self) -> None:
         if not 0 < self.hop_samples <= self.window_samples:
-            raise UsageError(
-                f"a hop of {self.hop_samples / self.rate_hz:g} s does not fit windows of "
-                f"{self.window_samples / self.rate_hz:g} s; choose one above 0 and at most that long"
+            raise invalid(
+                "hop_s",
+                self.hop_samples / self.rate_hz,
+                f"a value above 0 and at most {self.window_samples / self.rate_hz:g}",
             )
 
     def n_windows(self, n_samples: int) -> int:
-        """Windows needed so that each of ``n_samples`` lies in at least one; the last may reach past the end."""
+        """Return how many windows cover ``n_samples`` samples; the last may extend past the end."""
         if n_samples <= 0:
             return 0
         return 1 + max(0, -(-(n_samples - self.window_samples) // self.hop_samples))
 
     def begin_sample(self, window: int) -> int:
-        """First sample of a window."""
+        """Return the first sample of a window."""
         return window * self.hop_samples
 
     def seconds(self, sample: float) -> float:
-        """Seconds from the recording's first sample."""
+        """Return a sample index as seconds from the recording's first sample."""
         return sample / self.rate_hz
 
 
 class GapKind(StrEnum):
-    """Why a stretch of time is not part of the effort, or not twice."""
+    """Reason why a span of time is missing from the effort, or is counted once although it was recorded twice."""
 
     GAP = "gap"
     OVERLAP = "overlap"
@@ -86,11 +87,11 @@ class GapKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A stretch of time, half open, in nanoseconds since 1970 UTC.
+    """A span of time, half open, in nanoseconds since 1970 UTC.
 
     Attributes:
         kind: ``gap`` and ``duty_cycle``: nothing was recorded; ``overlap``: recorded more than once; ``unreadable``:
-            recorded, but not to be had; ``dropout``: the recorder wrote zeros.
+            recorded but unreadable; ``dropout``: the recorder wrote zeros.
     """
 
     begin_ns: int
@@ -99,7 +100,7 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class MissingSpan:
     """A part of a recording that was not analysed, in samples at the model's rate from its first, half open.
 
     Attributes:
@@ -111,6 +112,6 @@ class Loss:
     kind: GapKind
 
     @property
-    def n_samples(self) -> int:
+    def length_samples(self) -> int:
         """Its length."""
         return self.end_sample - self.begin_sample

@@ -1,1 +1,1 @@
-"""Scores to calls; pure arithmetic."""
+"""Detections made of window scores, their validations and what follows from both. Pure arithmetic."""

@@ -1,4 +1,4 @@
-"""What several tables, read together, say of each call, and what of it is new."""
+"""Resolution of conflicts between reviewed tables: which validations several tables together add."""
 
 from __future__ import annotations
 
@@ -6,127 +6,131 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from whalescan.detections.validations import UNREVIEWED, Judgement, same_box
+from whalescan.detections.validations import UNREVIEWED, Validation, same_box
 
-_DRAWN = frozenset({"moved", "added"})
+_DRAWN_ORIGINS = frozenset({"moved", "added"})
 """Origins of boxes that people drew."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """What several sources, read together, add to what is known.
+class ConflictResolution:
+    """Validations that several sources together add to the known ones.
 
     Attributes:
-        new: judgements that change something, one an id.
-        conflicts: where the sources contradict one another, a line each.
-        refused: boxes that lost to those of ``new``; kept as said before them, so that the same tables move nothing again.
+        new: validations that change something, one per ID.
+        conflicts: contradictions between the sources, a line each.
+        overruled: boxes that were overruled by those of ``new``. They are stored before them, so that importing the same
+            tables again moves nothing.
     """
 
-    new: tuple[Judgement, ...]
+    new: tuple[Validation, ...]
     conflicts: tuple[str, ...]
-    refused: tuple[Judgement, ...] = ()
+    overruled: tuple[Validation, ...] = ()
 
 
-def settle(claims: Iterable[Judgement], known: Mapping[str, Judgement]) -> Settled:
-    """What tables say together.
+def resolve_conflicts(entries: Iterable[Validation], known: Mapping[str, Validation]) -> ConflictResolution:
+    """Return what several tables together add.
 
-    A verdict in words beats a deleted row, and a deleted row beats one that nobody judged; where verdicts differ, nobody
-    knows: ``maybe``. A row that nobody judged changes no verdict, but takes a deletion back.
+    An entered review overrules a deleted row, and a deleted row overrules an unreviewed one. Where entered reviews differ,
+    the result is ``maybe``. An unreviewed row changes no review, but undoes a deletion.
 
     Args:
-        claims: what each table says of a call, ``unreviewed`` where its row is there and nobody judged it.
-        known: the latest judgement of each id.
+        entries: the entries of each table, ``unreviewed`` where its row exists without a review.
+        known: the latest validation of each ID.
     """
-    new, conflicts, refused = [], [], []
-    for identity, said in _by_id(claims).items():
-        verdict, tells, why = _verdict(said, known.get(identity))
-        box, why_box = _box(said, known.get(identity))
-        conflicts += [f"{identity}: {line}" for line in (why, why_box) if line]
-        by_deleting = tells is not None and tells.origin == "deleted"
-        origin = "deleted" if by_deleting else box.origin
-        settled = replace(box, verdict=verdict, origin=origin, source=(tells or box).source)
-        if _changes(settled, known.get(identity)):
-            new.append(settled)
-            others = (claim for claim in said if _is_new_box(claim, known.get(identity)) and not same_box(claim, settled))
-            refused += [replace(claim, verdict=verdict) for claim in others]
-    return Settled(tuple(new), tuple(conflicts), tuple(refused))
+    new, conflicts, overruled = [], [], []
+    for identity, some in _by_id(entries).items():
+        latest = known.get(identity)
+        review, deciding, review_conflict = _resolve_review(some, latest)
+        box, box_conflict = _resolve_box(some, latest)
+        conflicts += [f"{identity}: {conflict}" for conflict in (review_conflict, box_conflict) if conflict]
+        is_deleted = deciding is not None and deciding.origin == "deleted"
+        origin = "deleted" if is_deleted else box.origin
+        resolved = replace(box, review=review, origin=origin, source=(deciding or box).source)
+        if _is_change(resolved, latest):
+            new.append(resolved)
+            others = (entry for entry in some if _has_new_box(entry, latest) and not same_box(entry, resolved))
+            overruled += [replace(entry, review=review) for entry in others]
+    return ConflictResolution(tuple(new), tuple(conflicts), tuple(overruled))
 
 
-def _changes(settled: Judgement, known: Judgement | None) -> bool:
+def _is_change(resolved: Validation, known: Validation | None) -> bool:
     if known is None:
-        return settled.verdict != UNREVIEWED or settled.origin == "moved"
-    return settled.verdict != known.verdict or not same_box(settled, known)
+        return resolved.review != UNREVIEWED or resolved.origin == "moved"
+    return resolved.review != known.review or not same_box(resolved, known)
 
 
-def _verdict(said: Sequence[Judgement], known: Judgement | None) -> tuple[str, Judgement | None, str]:
-    """The verdict, the claim that gives it (None where none does), and what contradicts."""
-    in_words = {claim.verdict: claim for claim in said if claim.verdict != UNREVIEWED and claim.origin != "deleted"}
-    if len(in_words) > 1:
-        each = ", ".join(f"{claim.source} says {verdict}" for verdict, claim in in_words.items())
-        return "maybe", next(iter(in_words.values())), f"{each}; taken as maybe, say one of them in Review and import again"
-    if in_words:
-        ((verdict, claim),) = in_words.items()
-        return verdict, claim, ""
-    deletion = next((claim for claim in said if claim.origin == "deleted"), None)
+def _resolve_review(entries: Sequence[Validation], known: Validation | None) -> tuple[str, Validation | None, str]:
+    """Return the review, the entry that gives it (None where none does), and the conflict, empty without one."""
+    entered = {entry.review: entry for entry in entries if entry.review != UNREVIEWED and entry.origin != "deleted"}
+    if len(entered) > 1:
+        each = ", ".join(f"{entry.source} says {review}" for review, entry in entered.items())
+        conflict = f"{each}; stored as maybe. Enter one of them in the Review column and import again"
+        return "maybe", next(iter(entered.values())), conflict
+    if entered:
+        ((review, entry),) = entered.items()
+        return review, entry, ""
+    deletion = next((entry for entry in entries if entry.origin == "deleted"), None)
     if deletion is not None:
-        return ("no", deletion, "") if known is None or known.verdict != "no" else ("no", None, "")
+        return ("no", deletion, "") if known is None or known.review != "no" else ("no", None, "")
     if known is not None and known.origin != "deleted":
-        return known.verdict, None, ""
-    return ("yes" if said[0].origin == "added" else UNREVIEWED), None, ""  # who draws a call says that it is there
+        return known.review, None, ""
+    return ("yes" if entries[0].origin == "added" else UNREVIEWED), None, ""  # an added call is confirmed by being added
 
 
-def _box(said: Sequence[Judgement], known: Judgement | None) -> tuple[Judgement, str]:
-    """The claim, or the known judgement, whose box holds, and what contradicts."""
-    drawn = [claim for claim in said if claim.origin in _DRAWN]
-    new = [claim for claim in drawn if _is_new_box(claim, known)]
+def _resolve_box(entries: Sequence[Validation], known: Validation | None) -> tuple[Validation, str]:
+    """Return the entry, or the known validation, that gives the box, and the conflict, empty without one."""
+    drawn = [entry for entry in entries if entry.origin in _DRAWN_ORIGINS]
+    new = [entry for entry in drawn if _has_new_box(entry, known)]
     if new:
-        differ = next((claim for claim in new if not same_box(claim, new[0])), None)
-        names = f"{new[0].source} and {differ.source} hold different boxes" if differ else ""
-        return new[0], f"{names}; the first is taken, mend the other" if names else ""
-    if known is not None and known.origin in _DRAWN:
+        other = next((entry for entry in new if not same_box(entry, new[0])), None)
+        if other is None:
+            return new[0], ""
+        return new[0], f"{new[0].source} and {other.source} hold different boxes; the first is used, correct the other"
+    if known is not None and known.origin in _DRAWN_ORIGINS:
         return known, ""
-    there = [claim for claim in said if claim.origin != "deleted"]
-    if known is not None and known.origin == "deleted" and there and not same_box(known, there[0]):
-        return replace(known, origin="added" if known.score is None else "moved"), ""  # drawn, then deleted, now back
-    return (drawn or there or list(said))[0], ""
+    existing = [entry for entry in entries if entry.origin != "deleted"]
+    if known is not None and known.origin == "deleted" and existing and not same_box(known, existing[0]):
+        return replace(known, origin="added" if known.score is None else "moved"), ""  # drawn, then deleted, now restored
+    return (drawn or existing or list(entries))[0], ""
 
 
-def in_turn(tables: Sequence[Sequence[Judgement]], known: Mapping[str, Judgement]) -> tuple[Judgement, ...]:
-    """What tables that took one another's place say together: of each call its last verdict, and its last box.
+def combine_successive(tables: Sequence[Sequence[Validation]], known: Mapping[str, Validation]) -> tuple[Validation, ...]:
+    """Return the entries of successive versions of a table: the last review of each detection, and its last box.
 
-    Whoever wrote the later table knew nothing of what was said in the earlier one, so a row that nobody judged there takes
-    nothing back.
+    Whoever wrote the later version did not know the reviews in the earlier one, so an unreviewed row in the later version
+    withdraws nothing.
 
     Args:
-        tables: the claims of each, the oldest table first.
-        known: the latest judgement of each id.
+        tables: the entries of each version, the oldest first.
+        known: the latest validation of each ID.
     """
     if len(tables) == 1:
         return tuple(tables[0])
-    spoken: dict[str, list[Judgement]] = {}
-    drawn: dict[str, Judgement] = {}
-    for claims in tables:
-        for identity, said in _by_id(claims).items():
-            if identity not in spoken or any(claim.verdict != UNREVIEWED for claim in said):
-                spoken[identity] = said
-            anew = [claim for claim in said if _is_new_box(claim, known.get(identity))]
-            drawn |= {identity: anew[0]} if anew else {}
+    latest: dict[str, list[Validation]] = {}
+    drawn: dict[str, Validation] = {}
+    for entries in tables:
+        for identity, some in _by_id(entries).items():
+            if identity not in latest or any(entry.review != UNREVIEWED for entry in some):
+                latest[identity] = some
+            new_boxes = [entry for entry in some if _has_new_box(entry, known.get(identity))]
+            drawn |= {identity: new_boxes[0]} if new_boxes else {}
     return tuple(
-        claim
-        if identity not in drawn or claim.origin == "deleted"
-        else replace(drawn[identity], verdict=claim.verdict, source=claim.source)
-        for identity, said in spoken.items()
-        for claim in said
+        entry
+        if identity not in drawn or entry.origin == "deleted"
+        else replace(drawn[identity], review=entry.review, source=entry.source)
+        for identity, some in latest.items()
+        for entry in some
     )
 
 
-def _by_id(claims: Iterable[Judgement]) -> dict[str, list[Judgement]]:
-    of_one: dict[str, list[Judgement]] = defaultdict(list)
-    for claim in claims:
-        of_one[claim.detection_id].append(claim)
-    return of_one
+def _by_id(entries: Iterable[Validation]) -> dict[str, list[Validation]]:
+    by_id: dict[str, list[Validation]] = defaultdict(list)
+    for entry in entries:
+        by_id[entry.detection_id].append(entry)
+    return by_id
 
 
-def _is_new_box(claim: Judgement, known: Judgement | None) -> bool:
-    """Whether a person drew a box that is not the known one."""
-    return claim.origin in _DRAWN and (known is None or not same_box(claim, known))
+def _has_new_box(entry: Validation, known: Validation | None) -> bool:
+    """Return whether an entry has a box that a person drew and that is not the known one."""
+    return entry.origin in _DRAWN_ORIGINS and (known is None or not same_box(entry, known))

@@ -1,7 +1,7 @@
-"""Presence: what the calls of an hour or a day, and the effort in it, say about whales. Pure arithmetic.
+"""Presence of whales in hours and days, from the detections and the effort in each. Pure arithmetic.
 
-Presence needs evidence and absence needs effort. A reviewer's ``yes`` is evidence, and enough of them make a bin
-``DETECTED``; what only the detector says never does. Where nothing was analysed, silence says nothing.
+Presence needs evidence and absence needs effort. A detection that a reviewer confirmed is evidence, and enough of them make
+a bin ``DETECTED``; unreviewed detections alone never do. Where nothing was analysed, nothing is stated about presence.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from enum import StrEnum
 
 import numpy as np
 
-from whalescan.core import IntArray, UsageError
-from whalescan.detections.effort import time_in_bins
+from whalescan.core import IntArray, invalid
+from whalescan.core.text import count
+from whalescan.detections.time_bins import time_in_bins
 
 _HOUR_NS = 3600 * 10**9
 
 
-class Result(StrEnum):
-    """What is said about a bin; the codes are those of NOAA's PARS."""
+class Presence(StrEnum):
+    """Presence in a bin, in the codes of NOAA's Passive Acoustic Reporting System (PARS)."""
 
     DETECTED = "DETECTED"
     POSSIBLY_DETECTED = "POSSIBLY_DETECTED"
@@ -30,51 +31,52 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PresenceRule:
-    """When a bin is called ``DETECTED``. Three upcalls a day is what surveys of right whales commonly ask for.
+    """Rule for ``DETECTED``. Surveys of right whales commonly require three validated upcalls a day.
 
     Attributes:
-        min_validated: calls in the bin that a reviewer confirmed; at least 1, since a detector alone detects no whale.
+        min_validated: confirmed detections that a bin needs; at least 1, because a detector alone does not prove presence.
     """
 
     min_validated: int = 3
 
     def __post_init__(self) -> None:
         if self.min_validated < 1:
-            raise UsageError(
-                f"DETECTED from {self.min_validated} validated calls on would leave the word to the detector alone; "
-                "ask for at least 1"
-            )
+            raise invalid("min_validated", self.min_validated, "at least 1")
 
     @property
-    def sentence(self) -> str:
-        """The rule in words, to be printed wherever its results are."""
-        calls = "1 validated call" if self.min_validated == 1 else f"{self.min_validated} validated calls"
-        fewer = "none validated" if self.min_validated == 1 else "fewer, or none validated"
+    def description(self) -> str:
+        """The rule in words; it is printed wherever its results are."""
         return (
-            f"DETECTED: at least {calls}, on one channel; POSSIBLY_DETECTED: {fewer}; NOT_DETECTED: analysed, and no call "
-            "but rejected ones; NOT_AVAILABLE: nothing was analysed."
+            f"DETECTED: at least {count(self.min_validated, 'validated detection')} on one channel; POSSIBLY_DETECTED: "
+            "other detections that are not rejected; NOT_DETECTED: analysed, without detections that are not rejected; "
+            "NOT_AVAILABLE: nothing was analysed."
         )
 
-    def result(self, n_validated: int, n_detections: int, analysed_ns: int) -> Result:
-        """What the rule says of a bin.
+    def result(self, n_validated: int, n_detections: int, analysed_ns: int) -> Presence:
+        """Return the presence in a bin.
 
-        Effort is asked for last: a call that a reviewer found in sound that could not be analysed is a call.
+        Effort is considered last: a call that a reviewer found in sound that was not analysed still counts.
+
+        Args:
+            n_validated: detections that a reviewer confirmed.
+            n_detections: detections that were not rejected.
+            analysed_ns: analysed time in the bin.
         """
         if n_validated >= self.min_validated:
-            return Result.DETECTED
+            return Presence.DETECTED
         if n_detections:
-            return Result.POSSIBLY_DETECTED
-        return Result.NOT_DETECTED if analysed_ns else Result.NOT_AVAILABLE
+            return Presence.POSSIBLY_DETECTED
+        return Presence.NOT_DETECTED if analysed_ns else Presence.NOT_AVAILABLE
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What presence needs to know of a detection.
+class CountedDetection:
+    """Fields of a detection that presence depends on.
 
     Attributes:
-        begin_ns: when the call began, in nanoseconds since 1970 UTC.
+        begin_ns: its begin, in nanoseconds since 1970 UTC.
         channel: 1-based.
-        score: 0 to 1; None for a call that only a reviewer saw.
+        score: 0 to 1; None for a call that only a reviewer found.
         review: ``yes``, ``no``, ``maybe`` or ``unreviewed``.
     """
 
@@ -85,16 +87,16 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
-    """An hour or a day: its effort, its calls, and what they say.
+class PresenceBin:
+    """An hour or a day: its effort, its detections and the presence that follows.
 
     Attributes:
         begin_ns, end_ns: half open, in nanoseconds since 1970 UTC.
-        recorded_ns, analysed_ns: time in the bin that was, on any channel; at most the bin's length.
-        n_detections: calls that begin in the bin and were not rejected, on the channel that has most of them.
-        n_validated: calls that a reviewer confirmed, on the channel that has most of them.
-        max_score: highest score of the calls on any channel that were not rejected; None where there is none.
-        result: what the rule says.
+        recorded_ns, analysed_ns: recorded and analysed time on any channel; at most the length of the bin.
+        n_detections: detections that begin in the bin and were not rejected, on the channel that has most of them.
+        n_validated: detections that a reviewer confirmed, on the channel that has most of them.
+        max_score: highest score of the detections on any channel that were not rejected; None where there are none.
+        result: presence by the rule.
     """
 
     begin_ns: int
@@ -104,56 +106,63 @@ class Bin:
     n_detections: int
     n_validated: int
     max_score: float | None
-    result: Result
+    result: Presence
 
     @property
     def detections_per_hour(self) -> float | None:
-        """Calls in an analysed hour; None, and not 0, where nothing was analysed."""
+        """Detections per analysed hour; None, and not 0, where nothing was analysed."""
         return self.n_detections * _HOUR_NS / self.analysed_ns if self.analysed_ns else None
 
 
-def bins(edges: IntArray, recorded: IntArray, analysed: IntArray, heard: Iterable[Heard], rule: PresenceRule) -> list[Bin]:
-    """Every bin between the first edge and the last, also those without calls and those without effort.
+def presence_bins(
+    edges: IntArray, recorded: IntArray, analysed: IntArray, detections: Iterable[CountedDetection], rule: PresenceRule
+) -> list[PresenceBin]:
+    """Return every bin between the first edge and the last, with or without detections and effort.
 
     Args:
-        edges: as `effort.bin_edges` gives them; without edges there are no bins.
-        recorded: spans, int64 ``[n, 2]``, in any order, of all recordings and channels; their union counts.
+        edges: int64, from `bin_edges`; without edges there are no bins.
+        recorded: intervals, int64 ``[n, 2]``, in any order, of all recordings and channels; their union counts.
         analysed: likewise.
-        heard: calls of one class, in any order; those that begin outside the bins are not counted.
-        rule: when a bin is called ``DETECTED``.
+        detections: of one class, in any order; those that begin outside the bins are not counted.
+        rule: rule for ``DETECTED``.
     """
-    standing = [call for call in heard if call.review != "no"]
-    places = np.searchsorted(edges, np.array([call.begin_ns for call in standing], np.int64), side="right") - 1
-    by_bin: dict[int, list[Heard]] = defaultdict(list)
-    for place, call in zip(places.tolist(), standing, strict=True):
-        by_bin[place].append(call)
-    effort = zip(
+    not_rejected = [detection for detection in detections if detection.review != "no"]
+    begins_ns = np.array([detection.begin_ns for detection in not_rejected], np.int64)
+    by_bin: dict[int, list[CountedDetection]] = defaultdict(list)
+    for number, detection in zip((np.searchsorted(edges, begins_ns, side="right") - 1).tolist(), not_rejected, strict=True):
+        by_bin[number].append(detection)
+    efforts = zip(
         edges[:-1].tolist(),
         edges[1:].tolist(),
         time_in_bins(recorded, edges).tolist(),
         time_in_bins(analysed, edges).tolist(),
         strict=True,
     )
-    return [_bin(*facts, by_bin.get(place, ()), rule) for place, facts in enumerate(effort)]
+    return [_presence_bin(*effort, by_bin.get(number, ()), rule) for number, effort in enumerate(efforts)]
 
 
-def _bin(
-    begin_ns: int, end_ns: int, recorded_ns: int, analysed_ns: int, standing: Sequence[Heard], rule: PresenceRule
-) -> Bin:
-    n_detections = _on_best_channel(standing)
-    n_validated = _on_best_channel(call for call in standing if call.review == "yes")
-    return Bin(
+def _presence_bin(
+    begin_ns: int,
+    end_ns: int,
+    recorded_ns: int,
+    analysed_ns: int,
+    not_rejected: Sequence[CountedDetection],
+    rule: PresenceRule,
+) -> PresenceBin:
+    n_detections = _n_on_best_channel(not_rejected)
+    n_validated = _n_on_best_channel(detection for detection in not_rejected if detection.review == "yes")
+    return PresenceBin(
         begin_ns=begin_ns,
         end_ns=end_ns,
         recorded_ns=recorded_ns,
         analysed_ns=analysed_ns,
         n_detections=n_detections,
         n_validated=n_validated,
-        max_score=max((call.score for call in standing if call.score is not None), default=None),
+        max_score=max((detection.score for detection in not_rejected if detection.score is not None), default=None),
         result=rule.result(n_validated, n_detections, analysed_ns),
     )
 
 
-def _on_best_channel(calls: Iterable[Heard]) -> int:
-    """Calls on the channel that has most: one call that reached four hydrophones is one call."""
-    return max(Counter(call.channel for call in calls).values(), default=0)
+def _n_on_best_channel(detections: Iterable[CountedDetection]) -> int:
+    """Return the largest number of detections on any channel: a call that reached four hydrophones is one call."""
+    return max(Counter(detection.channel for detection in detections).values(), default=0)

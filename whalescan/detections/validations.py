@@ -1,13 +1,12 @@
-"""What people say of calls: what a judgement is, what it makes of detections, and how often the detector was right.
+"""Validations: what people decided about detections, and detections with these decisions applied.
 
-Judgements are kept, never changed: a later one of the same call is added, and the latest stands. They speak of calls by
-their ids, and a call has the same id at every threshold. Where a call is not found any more, since another model looks or
-the threshold is higher, what was said of it is still true; `apply` sees to that.
+Validations are only ever added, never changed: the latest one of a detection counts. They refer to detections by ID, and a
+detection has the same ID at every threshold. A validation stays true where its detection is no longer found, because another
+model is used or the threshold is higher; `apply_validations` takes care of that.
 """
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,36 +14,34 @@ from dataclasses import dataclass, replace
 from whalescan.core import Detection
 
 UNREVIEWED = "unreviewed"
-VERDICTS = ("yes", "no", "maybe", UNREVIEWED)
-PASSED_ON = "whalescan, passed on"
-"""The source of what was not said anew, see `pass_on`."""
+REVIEWS = ("yes", "no", "maybe", UNREVIEWED)
+CARRIED_OVER = "whalescan, passed on"
+"""Source of the rows that `carry_over` adds."""
 ORIGINS = ("review", "deleted", "added", "moved")
-_STANDING = frozenset({"yes", "maybe"})
-"""Verdicts with which a call stays, also where the detector does not find it."""
-SAME_S, SAME_HZ = 0.001 + 1e-6, 0.1 + 1e-6
-"""Boxes that differ by no more are one box, rounded by the programs that it went through."""
-_Z_95 = 1.959963984540054
-"""Of the normal distribution, 95 % lie within so many standard deviations."""
+_KEPT_REVIEWS = frozenset({"yes", "maybe"})
+"""Reviews that keep a detection, also where the detector no longer finds it."""
+BOX_TOLERANCE_S, BOX_TOLERANCE_HZ = 0.001 + 1e-6, 0.1 + 1e-6
+"""Boxes that differ by no more are the same box, rounded by the programs that stored it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """What somebody said of a call, and the call as it was then.
+class Validation:
+    """A decision about a detection, with the detection as it was then.
 
     Attributes:
-        detection_id: of the call; for one that only a person saw, `added_id`.
-        verdict: ``yes``, ``no``, ``maybe``, or ``unreviewed`` where an earlier verdict was taken back.
-        origin: ``review``: said in so many words; ``deleted``: the row was deleted; ``added``: a person found the call;
-            ``moved``: a person drew the box. Who judges a call that was added or moved once more keeps that origin, unless
-            by deleting it, and the box.
+        detection_id: ID of the detection; for a call that only a person found, `added_id`.
+        review: ``yes``, ``no``, ``maybe``, or ``unreviewed`` where an earlier review was withdrawn.
+        origin: ``review``: the review was entered; ``deleted``: the row was deleted; ``added``: a person found the call;
+            ``moved``: a person drew the box. A later review of an added or moved call keeps that origin and the box, unless
+            it deletes the row.
         recording, channel, begin_s, end_s, low_hz, high_hz, label, score: as in `Detection`.
-        source: name of the table in which it was said, or what else it was said in.
-        judged_utc: when it was taken down, ISO 8601.
-        reviewer: who said it; empty where nobody told.
+        source: name of the table, or of another source, that holds the review.
+        validated_utc: time at which it was stored, ISO 8601.
+        reviewer: name of the reviewer; empty where it is not known.
     """
 
     detection_id: str
-    verdict: str
+    review: str
     origin: str
     recording: str
     channel: int
@@ -55,164 +52,160 @@ class Judgement:
     label: str
     score: float | None
     source: str = ""
-    judged_utc: str = ""
+    validated_utc: str = ""
     reviewer: str = ""
 
     @staticmethod
-    def of(call: Detection, verdict: str, origin: str, source: str = "") -> Judgement:
-        """A judgement of a call whose box nobody has changed."""
-        return Judgement(
-            call.detection_id,
-            verdict,
+    def of_detection(detection: Detection, review: str, origin: str, source: str = "") -> Validation:
+        """Return a validation of a detection with its own box."""
+        return Validation(
+            detection.detection_id,
+            review,
             origin,
-            call.recording,
-            call.channel,
-            call.begin_s,
-            call.end_s,
-            call.low_hz,
-            call.high_hz,
-            call.label,
-            call.score,
+            detection.recording,
+            detection.channel,
+            detection.begin_s,
+            detection.end_s,
+            detection.low_hz,
+            detection.high_hz,
+            detection.label,
+            detection.score,
             source,
         )
 
     @property
     def detection(self) -> Detection:
-        """The call as it was judged."""
+        """The detection as it was validated."""
         box = self.begin_s, self.end_s, self.low_hz, self.high_hz
-        return Detection(self.recording, self.channel, *box, self.label, self.score, self.detection_id, self.verdict)
+        return Detection(self.recording, self.channel, *box, self.label, self.score, self.detection_id, self.review)
 
 
-Boxed = Detection | Judgement
+DetectionRecord = Detection | Validation
+"""A record with a time-frequency box in a recording."""
 
 
 def added_id(recording: str, channel: int, middle_s: float) -> str:
-    """The id of a call that only a person saw, by half way between its begin and its end."""
+    """Return the ID of a call that only a person found, from the midpoint between its begin and its end."""
     return f"{recording}{'' if channel == 1 else f'.ch{channel}'}-human-{round(1000 * middle_s):09d}"
 
 
-def same_box(one: Boxed, other: Boxed) -> bool:
-    """Whether two boxes are one but for rounding: to 1 ms and 0.1 Hz."""
-    times = abs(one.begin_s - other.begin_s), abs(one.end_s - other.end_s)
-    return max(times) <= SAME_S and max(abs(one.low_hz - other.low_hz), abs(one.high_hz - other.high_hz)) <= SAME_HZ
+def same_box(first: DetectionRecord, second: DetectionRecord) -> bool:
+    """Return whether two boxes are the same but for rounding: to 1 ms and 0.1 Hz."""
+    times = abs(first.begin_s - second.begin_s), abs(first.end_s - second.end_s)
+    frequencies = abs(first.low_hz - second.low_hz), abs(first.high_hz - second.high_hz)
+    return max(times) <= BOX_TOLERANCE_S and max(frequencies) <= BOX_TOLERANCE_HZ
 
 
-def apply(
-    detections: Sequence[Detection], judgements: Mapping[str, Judgement], separation_s: float = 1.0
+def apply_validations(
+    detections: Sequence[Detection], validations: Mapping[str, Validation], separation_s: float = 1.0
 ) -> tuple[Detection, ...]:
-    """The calls of one recording as people left them.
+    """Return the detections of one recording with their validations applied.
 
-    A call that is found gets its verdict, and its box where a person drew one. What was said of a call that is not found
-    holds for the nearest one of its channel and label of which nobody has said anything, if their middles are closer than
-    calls can be. Otherwise ``yes`` and ``maybe`` keep the call as it was judged, as they do one that a person added.
+    A detection gets its review, and its box where a person drew one. The validation of a lost detection, one that is no
+    longer found, is carried over to the nearest unvalidated detection of its channel and label, if their midpoints are
+    closer than detections can be. Otherwise ``yes`` and ``maybe`` keep the detection as it was validated, as they keep a
+    call that a person added.
 
     Args:
-        detections: the calls that the detector finds.
-        judgements: the latest of each id, of this recording only.
+        detections: the detector's detections.
+        validations: the latest of each ID, of this recording only.
         separation_s: `DetectionRule.separation_s`.
 
     Returns:
-        In the order of their beginnings, then of their channels.
+        Sorted by begin, then by channel.
     """
-    found = {call.detection_id for call in detections}
-    lost = {identity: one for identity, one in sorted(judgements.items()) if identity not in found}
-    unjudged = [call for call in detections if call.detection_id not in judgements]
-    inherited = inherit(unjudged, lost.values(), separation_s)
-    calls = []
-    for call in detections:
-        judgement = judgements.get(call.detection_id)
-        calls.append(replace(call, review=inherited[call.detection_id].verdict) if call.detection_id in inherited else call)
-        if judgement is not None:
-            drawn = judgement.detection if judgement.origin in ("moved", "added") else call
-            box = {name: getattr(drawn, name) for name in ("begin_s", "end_s", "low_hz", "high_hz")}
-            calls[-1] = replace(call, review=judgement.verdict, **box)
-    passed_on = {judgement.detection_id for judgement in inherited.values()}
-    kept = [one.detection for identity, one in lost.items() if identity not in passed_on and one.verdict in _STANDING]
-    return tuple(sorted([*calls, *kept], key=lambda call: (call.begin_s, call.channel)))
+    found = {detection.detection_id for detection in detections}
+    lost = {identity: validation for identity, validation in sorted(validations.items()) if identity not in found}
+    unvalidated = [detection for detection in detections if detection.detection_id not in validations]
+    carried_over = match_lost_validations(unvalidated, lost.values(), separation_s)
+    applied = []
+    for detection in detections:
+        if (validation := validations.get(detection.detection_id)) is not None:
+            drawn = validation if validation.origin in ("moved", "added") else detection
+            applied.append(
+                replace(
+                    detection,
+                    review=validation.review,
+                    begin_s=drawn.begin_s,
+                    end_s=drawn.end_s,
+                    low_hz=drawn.low_hz,
+                    high_hz=drawn.high_hz,
+                )
+            )
+        elif detection.detection_id in carried_over:
+            applied.append(replace(detection, review=carried_over[detection.detection_id].review))
+        else:
+            applied.append(detection)
+    used = {validation.detection_id for validation in carried_over.values()}
+    kept = [
+        validation.detection
+        for identity, validation in lost.items()
+        if identity not in used and validation.review in _KEPT_REVIEWS
+    ]
+    return tuple(sorted([*applied, *kept], key=lambda detection: (detection.begin_s, detection.channel)))
 
 
-def inherit(calls: Sequence[Detection], lost: Iterable[Judgement], separation_s: float) -> dict[str, Judgement]:
-    """For the id of a call, the judgement of a lost one that now holds for it; the closest pairs first.
+def match_lost_validations(
+    detections: Sequence[Detection], lost: Iterable[Validation], separation_s: float
+) -> dict[str, Validation]:
+    """Return the validations of lost detections by the ID of the detection that they carry over to, nearest pairs first.
 
     Args:
-        calls: of one recording; nobody has said anything of them.
-        lost: of the same recording, of calls that are not found any more.
+        detections: of one recording, without validations of their own.
+        lost: validations of the same recording whose detections are no longer found.
         separation_s: `DetectionRule.separation_s`.
     """
     pairs = []
-    for judgement in lost:
-        if judgement.score is None or judgement.verdict == UNREVIEWED:
-            continue  # a person saw it beside what the detector had found
-        for call in calls:
-            apart_s = abs(call.begin_s + call.end_s - judgement.begin_s - judgement.end_s) / 2
-            if apart_s < separation_s and (call.channel, call.label) == (judgement.channel, judgement.label):
-                pairs.append((apart_s, judgement.detection_id, call.detection_id, judgement))
-    heirs: dict[str, Judgement] = {}
-    passed_on: set[str] = set()
-    for _, identity, heir, judgement in sorted(pairs, key=lambda pair: pair[:3]):
-        if heir not in heirs and identity not in passed_on:
-            heirs[heir] = judgement
-            passed_on.add(identity)
-    return heirs
+    for validation in lost:
+        if validation.score is None or validation.review == UNREVIEWED:
+            continue  # a call that a person added is another one than those that the detector finds
+        for detection in detections:
+            distance_s = abs(detection.begin_s + detection.end_s - validation.begin_s - validation.end_s) / 2
+            is_same_kind = (detection.channel, detection.label) == (validation.channel, validation.label)
+            if distance_s < separation_s and is_same_kind:
+                pairs.append((distance_s, validation.detection_id, detection.detection_id, validation))
+    carried_over: dict[str, Validation] = {}
+    used: set[str] = set()
+    for _, lost_id, identity, validation in sorted(pairs, key=lambda pair: pair[:3]):
+        if identity not in carried_over and lost_id not in used:
+            carried_over[identity] = validation
+            used.add(lost_id)
+    return carried_over
 
 
-def heirs(found: Iterable[Detection], judged: Mapping[str, Judgement], separation_s: float) -> dict[str, Judgement]:
-    """For the id of a call of a survey, the judgement of a lost one that now holds for it; see `inherit`.
+def carried_over_validations(
+    detections: Iterable[Detection], validations: Mapping[str, Validation], separation_s: float
+) -> dict[str, Validation]:
+    """Return `match_lost_validations` of all recordings of a survey.
 
     Args:
-        found: the calls that the detector finds.
-        judged: the latest of each id.
+        detections: the detector's detections.
+        validations: the latest of each ID.
         separation_s: `DetectionRule.separation_s`.
     """
-    calls: dict[str, list[Detection]] = defaultdict(list)
-    lost = dict(judged)
-    for call in found:
-        if lost.pop(call.detection_id, None) is None:
-            calls[call.recording].append(call)
-    gone: dict[str, list[Judgement]] = defaultdict(list)
-    for one in lost.values():
-        gone[one.recording].append(one)
-    return {heir: one for name in gone for heir, one in inherit(calls[name], gone[name], separation_s).items()}
+    unvalidated: dict[str, list[Detection]] = defaultdict(list)
+    lost = dict(validations)
+    for detection in detections:
+        if lost.pop(detection.detection_id, None) is None:
+            unvalidated[detection.recording].append(detection)
+    lost_by_recording: dict[str, list[Validation]] = defaultdict(list)
+    for validation in lost.values():
+        lost_by_recording[validation.recording].append(validation)
+    return {
+        identity: validation
+        for recording, some in lost_by_recording.items()
+        for identity, validation in match_lost_validations(unvalidated[recording], some, separation_s).items()
+    }
 
 
-def pass_on(heir: Detection, lost: Judgement) -> tuple[Judgement, Judgement]:
-    """The rows to add before somebody judges a call that has come in the place of one that is not found any more.
+def carry_over(detection: Detection, lost: Validation) -> tuple[Validation, Validation]:
+    """Return the rows to add before somebody reviews a detection to which the validation of a lost one carries over.
 
-    The first says of the heir what was said last of the lost one, by the same reviewer; the second, that nobody says
-    anything of the lost one. Without them that would stand beside its heir again, as a second call.
+    The first gives the detection the latest review of the lost one, with its time and reviewer. The second withdraws the
+    review of the lost one, which would otherwise be kept beside the detection as a second one.
     """
-    own = Judgement.of(heir, lost.verdict, "review", PASSED_ON)
+    own = Validation.of_detection(detection, lost.review, "review", CARRIED_OVER)
     return (
-        replace(own, judged_utc=lost.judged_utc, reviewer=lost.reviewer),
-        replace(lost, verdict=UNREVIEWED, source=PASSED_ON),
+        replace(own, validated_utc=lost.validated_utc, reviewer=lost.reviewer),
+        replace(lost, review=UNREVIEWED, source=CARRIED_OVER),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Precision:
-    """Which part of the detector's calls is one, as far as people have said.
-
-    Attributes:
-        n_yes, n_no: judged calls; ``maybe`` counts neither way.
-        value: ``n_yes / (n_yes + n_no)``.
-        low, high: 95 % interval (Wilson 1927), as if the judged calls had been drawn by chance from all.
-    """
-
-    n_yes: int
-    n_no: int
-    value: float
-    low: float
-    high: float
-
-
-def precision(detections: Iterable[Detection]) -> Precision | None:
-    """Over the detector's own calls; None where nobody has said yes or no of any. What people added was not its."""
-    reviews = [call.review for call in detections if call.score is not None]
-    n_yes, n_no = reviews.count("yes"), reviews.count("no")
-    n = n_yes + n_no
-    if n == 0:
-        return None
-    value, z2 = n_yes / n, _Z_95**2
-    middle = (value + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z_95 / (1 + z2 / n) * math.sqrt(value * (1 - value) / n + z2 / (4 * n * n))
-    return Precision(n_yes, n_no, value, 0.0 if n_yes == 0 else middle - half, 1.0 if n_no == 0 else middle + half)

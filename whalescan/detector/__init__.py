@@ -1,1 +1,1 @@
-"""Samples to scores; with `learn`, the only floor that knows torch."""
+"""Scores of audio: spectrogram, network, localisation, model file. Only this package and `training` import torch."""

@@ -1,4 +1,4 @@
-"""Which windows are scored together, and the sound that it takes. Pure arithmetic without torch: planning needs it, too."""
+"""Windows that are scored together, and the audio that they need. Without torch, because planning needs it as well."""
 
 from __future__ import annotations
 
@@ -8,44 +8,46 @@ from whalescan.core import WindowGrid
 from whalescan.detector.model_spec import ModelSpec
 
 BATCH_SIZE = 32
-"""Windows at a time that suit a processor."""
-STRIP_S = 40
-"""Sound whose windows share a strip: longer ones waste less on margins, shorter ones take less memory."""
+"""Number of windows at a time that suits a processor."""
+BLOCK_S = 40
+"""Audio whose windows share a block: longer blocks need fewer margins, shorter ones less memory."""
 MARGIN_FRAMES = 64
-"""Frames on both sides of a strip's windows (1.28 s) that its first and last windows need, to be like all others."""
+"""Frames of context on both sides of a block (1.28 s), so that its first and last windows are scored as all others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """How windows meet.
+    """How windows are grouped into blocks and batches.
+
+    A batch consists of one or more blocks; each is padded with context that is read but not scored.
 
     Attributes:
-        strip_windows: windows of a strip; 1 where each is scored on its own.
-        n_strips: strips of a batch.
-        margin_samples: sound before the first window of a batch, and behind its last, that is heard with it.
+        block_windows: windows of a block; 1 where each window is scored on its own.
+        n_blocks: blocks of a batch.
+        margin_samples: samples of context before the first window of a batch and after its last.
     """
 
-    strip_windows: int
-    n_strips: int
+    block_windows: int
+    n_blocks: int
     margin_samples: int
 
     @property
     def n_windows(self) -> int:
-        """Windows of a batch. Chunks are whole batches, so that the same windows meet however a recording is cut."""
-        return self.strip_windows * self.n_strips
+        """Windows of a batch. Chunks are whole batches, so that the same windows share one however a recording is cut."""
+        return self.block_windows * self.n_blocks
 
 
 def batching(spec: ModelSpec, grid: WindowGrid, batch_size: int, exact: bool) -> Batching:
-    """How a model's windows meet: in strips where it has a glance.
+    """Return how a model's windows are grouped: in blocks where it has a first stage, a glance.
 
     Args:
         spec: of the model.
-        grid: distance of the windows.
-        batch_size: windows for which there is memory, if each is scored on its own.
-        exact: look at every window, although the model has a glance.
+        grid: distance and length of the windows.
+        batch_size: windows for which there is memory, where each is scored on its own.
+        exact: score every window with the whole network, although the model has a first stage.
     """
     if spec.glance is None or exact:
         return Batching(1, batch_size, 0)
-    strip_windows = max(1, STRIP_S * grid.rate_hz // grid.hop_samples)
-    n_strips = max(1, batch_size * grid.window_samples // (STRIP_S * grid.rate_hz))
-    return Batching(strip_windows, n_strips, MARGIN_FRAMES * spec.front_end.frame_hop_samples)
+    block_windows = max(1, BLOCK_S * grid.rate_hz // grid.hop_samples)
+    n_blocks = max(1, batch_size * grid.window_samples // (BLOCK_S * grid.rate_hz))
+    return Batching(block_windows, n_blocks, MARGIN_FRAMES * spec.front_end.frame_hop_samples)

@@ -1,4 +1,4 @@
-r"""How ordered a sound is: normalised spectral entropy and three statistical complexities.
+r"""Complexity of a spectrum: normalised spectral entropy and three statistical complexities.
 
 Let :math:`p_i` be the share of bin :math:`i` in the power of :math:`N` bins, :math:`u = 1/N` the uniform distribution:
 
@@ -10,9 +10,9 @@ C_JSD        :math:`H\, Q_0\, JSD(p, u)`                        Martin, Plastino
 C_TV         :math:`H\, (\tfrac12 \sum |p_i - u|)^2`            Berlin, Galyaev, Lysenko 2023 (Sensors 23:2133)
 ===========  =================================================  ==========================================================
 
-All lie within 0..1. They are taken on power over the background, so that the reference for "no order" is flat: on raw power
-the red slope of the sea would be the signal. C_SQ is largest for a narrow tone, C_JSD and C_TV for energy in about a sixth
-of the bins (sweeps, harmonics), so they are used together. The order of the waveform itself is measured in `ordinal`.
+All lie within 0..1. They are computed from power over the background, so that the reference for "no order" is flat: in raw
+power, the slope of ambient noise would be the signal. C_SQ is largest for a narrow tone, C_JSD and C_TV for energy in about
+a sixth of the bins (sweeps, harmonics), so they are used together.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torch.nn.functional import avg_pool1d
 NAMES = ("H", "C_SQ", "C_JSD", "C_TV")
 BAND_HZ = (50.0, 350.0)
 AVERAGED_FRAMES = 15
-"""Frames averaged before the shares are taken (0.4 s of sound): one periodogram frame alone is too rough.
+"""Frames averaged before the shares are computed (0.4 s of audio), because a single periodogram frame is too rough.
 
 White noise in 64 bins has H 0.90 and C_JSD 0.14 in one frame, 0.97 and 0.04 in the mean of 4 independent ones. Hann frames
 of 256 samples every 40 overlap: 15 of them smooth as much as 5.2 independent ones (Welch 1967). Odd, so that a mean has a
@@ -36,7 +36,7 @@ middle.
 
 
 def complexity(distribution: Tensor) -> Tensor:
-    """H, C_SQ, C_JSD and C_TV of distributions along the second last axis.
+    """Return H, C_SQ, C_JSD and C_TV of distributions along the second last axis.
 
     Args:
         distribution: ``[..., n_bins, n]``, not negative; it need not sum to 1. All-zero columns count as flat.
@@ -57,115 +57,119 @@ def complexity(distribution: Tensor) -> Tensor:
     return torch.stack([entropy, entropy * squared, entropy * divergence, entropy * variation], dim=-2).clamp(0, 1)
 
 
-def spectral_series(contrast: Tensor, bin_hz: float, low_bin: int) -> Tensor:
-    """The four measures of the spectrum around each frame.
+def spectral_series(power: Tensor, bin_hz: float, low_bin: int) -> Tensor:
+    """Return the four measures of the spectrum around each frame.
 
-    Each frame is the mean of `AVERAGED_FRAMES` with itself in the middle; at the edges, of those that there are.
+    The spectrum is the mean of `AVERAGED_FRAMES` frames around each frame; at the edges, of those that exist.
 
     Args:
-        contrast: power over background ``[n_windows, n_bins, n_frames]``, as `FrontEnd.contrast` gives it.
+        power: power over background ``[n_windows, n_bins, n_frames]``, as `FrontEnd.normalise` returns it.
         bin_hz: width of a bin.
         low_bin: number of the first bin.
 
     Returns:
         float32 ``[n_windows, 4, n_frames]`` in the order of `NAMES`, each between 0 and 1.
     """
-    band = _band(contrast, bin_hz, low_bin)
-    # the zeros that fill up the edges make means smaller, not the shares of the bins
+    band = _band(power, bin_hz, low_bin)
+    # zero padding at the edges lowers the means, but not the shares of the bins
     averaged = avg_pool1d(band, AVERAGED_FRAMES, stride=1, padding=AVERAGED_FRAMES // 2)
     return complexity(averaged)
 
 
 _SILENCE = 1e-15
-"""Power over background that is none; squares of it would not be told from 0."""
+"""Power over background up to which a band counts as silent; its square could not be told from 0."""
 
 
 class BandComplexity(NamedTuple):
-    """What `of_bands` gives: float32 ``[n_windows, n_bins, n_frames]`` each, between 0 and 1."""
+    """Complexity of the band around each time-frequency bin: float32 ``[n_windows, n_bins, n_frames]``, 0 to 1.
+
+    Attributes:
+        order: 1 - H: 0 where the band is flat, 1 where it is a single tone.
+        squared: C_SQ.
+    """
 
     order: Tensor
-    """1 - H: 0 where the band is flat, 1 where it is a single tone."""
     squared: Tensor
-    """C_SQ."""
 
 
-def of_bands(contrast: Tensor, n_bins: int, n_frames: int) -> BandComplexity:
-    r"""Order and C_SQ of the band of ``n_bins`` around each cell: where in the spectrum there is order.
+def band_complexity(power: Tensor, n_bins: int, n_frames: int) -> BandComplexity:
+    r"""Return order and C_SQ of the band of ``n_bins`` around each time-frequency bin.
 
     With :math:`m` the mean of a band's :math:`N` bins :math:`E_i`, the formulas above become
     :math:`H = 1 + (\ln m - \overline{E \ln E} / m) / \ln N` and :math:`D = (\overline{E^2} / m^2 - 1) / N`: three moving
-    averages, however wide the band. The price is that the absolute differences of the other two measures do not come along.
+    averages, however wide the band. The absolute differences in the other two measures cannot be computed in this way.
 
     Args:
-        contrast: power over background ``[n_windows, n_bins, n_frames]``.
-        n_bins: width of a band, odd; at the picture's edges, bands are what there is of them.
+        power: power over background ``[n_windows, n_bins, n_frames]``.
+        n_bins: width of a band, odd; at the edges, bands hold the bins that exist.
         n_frames: frames that are averaged first, odd.
     """
-    power = avg_pool1d(contrast, n_frames, 1, n_frames // 2, count_include_pad=False)
-    mean = mean_over_bins(power, n_bins)
-    mean = torch.where(mean > _SILENCE, mean, 1)  # of silence there is no share; it counts as flat
-    n = mean_over_bins(torch.ones_like(power[:1]), n_bins, count_include_pad=True) * n_bins
-    entropy = (1 + (mean.log() + mean_over_bins(torch.special.entr(power), n_bins) / mean) / n.log()).clamp(0, 1)
-    distance = ((mean_over_bins(power.square(), n_bins) / mean.square() - 1) / n).clamp(0, 1)
+    averaged = avg_pool1d(power, n_frames, 1, n_frames // 2, count_include_pad=False)
+    mean = mean_over_bins(averaged, n_bins)
+    mean = torch.where(mean > _SILENCE, mean, 1)  # silence has no shares, and counts as flat
+    n = mean_over_bins(torch.ones_like(averaged[:1]), n_bins, count_include_pad=True) * n_bins
+    entropy = (1 + (mean.log() + mean_over_bins(torch.special.entr(averaged), n_bins) / mean) / n.log()).clamp(0, 1)
+    distance = ((mean_over_bins(averaged.square(), n_bins) / mean.square() - 1) / n).clamp(0, 1)
     return BandComplexity(1 - entropy, entropy * distance)
 
 
-def mean_over_bins(cells: Tensor, n_bins: int, count_include_pad: bool = False) -> Tensor:
-    """Moving average along the bins of ``[n_windows, n_bins, n_frames]``; at the edges, of those that there are."""
-    n_windows, all_bins, n_frames = cells.shape
-    columns = cells.transpose(1, 2).reshape(n_windows, n_frames, all_bins)
+def mean_over_bins(values: Tensor, n_bins: int, count_include_pad: bool = False) -> Tensor:
+    """Return the moving average along the bins of ``[n_windows, n_bins, n_frames]``; at the edges, of those that exist."""
+    n_windows, all_bins, n_frames = values.shape
+    columns = values.transpose(1, 2).reshape(n_windows, n_frames, all_bins)
     smooth = avg_pool1d(columns, n_bins, 1, n_bins // 2, count_include_pad=count_include_pad)
     return smooth.transpose(1, 2)
 
 
-def window_complexity(contrast: Tensor, bin_hz: float, low_bin: int) -> Tensor:
-    """Means of the four measures over a window, from means of frames that do not overlap.
+def window_complexity(power: Tensor, bin_hz: float, low_bin: int) -> Tensor:
+    """Return the means of the four measures over a window, from means of frames that do not overlap.
 
     Args:
-        contrast: power over background ``[n_windows, n_bins, n_frames]``, as `FrontEnd.contrast` gives it.
+        power: power over background ``[n_windows, n_bins, n_frames]``, as `FrontEnd.normalise` returns it.
         bin_hz: width of a bin.
         low_bin: number of the first bin.
 
     Returns:
         float32 ``[n_windows, 4]`` in the order of `NAMES`.
     """
-    averaged = avg_pool1d(_band(contrast, bin_hz, low_bin), AVERAGED_FRAMES, AVERAGED_FRAMES)
+    averaged = avg_pool1d(_band(power, bin_hz, low_bin), AVERAGED_FRAMES, AVERAGED_FRAMES)
     return complexity(averaged).mean(dim=-1)
 
 
 _STEP_FRAMES = AVERAGED_FRAMES // 3
 
 
-def complexity_along(contrast: Tensor, bin_hz: float, low_bin: int, frames: Tensor, n_frames: int) -> Tensor:
-    """The same for windows that lie in strips: means over those of the strip's means of frames that lie in a window.
+def block_complexity(power: Tensor, bin_hz: float, low_bin: int, frames: Tensor, n_frames: int) -> Tensor:
+    """Return the means of the four measures over each window of blocks.
 
-    These means overlap, so that they need not begin where a window does.
+    They are means over the block's averaged frames that lie in a window. These overlap, so that they need not begin where a
+    window does.
 
     Args:
-        contrast: power over background ``[n_strips, n_bins, n_strip_frames]``, as `FrontEnd.contrast_along` gives it.
+        power: power over background ``[n_blocks, n_bins, n_block_frames]``, as `FrontEnd.normalise_blocks` returns it.
         bin_hz: width of a bin.
         low_bin: number of the first bin.
-        frames: int64 ``[n_windows]``, at which frame of a strip each window begins.
-        n_frames: how many of them a window has, at least `AVERAGED_FRAMES` and a few.
+        frames: int64 ``[n_windows]``, the frame of a block at which each window begins.
+        n_frames: frames of a window, at least `AVERAGED_FRAMES` and a few.
 
     Returns:
-        float32 ``[n_strips, n_windows, 4]`` in the order of `NAMES`.
+        float32 ``[n_blocks, n_windows, 4]`` in the order of `NAMES`.
     """
-    averaged = avg_pool1d(_band(contrast, bin_hz, low_bin), AVERAGED_FRAMES, _STEP_FRAMES)
+    averaged = avg_pool1d(_band(power, bin_hz, low_bin), AVERAGED_FRAMES, _STEP_FRAMES)
     series = complexity(averaged)
-    begins = _STEP_FRAMES * torch.arange(series.shape[-1], device=contrast.device)
+    begins = _STEP_FRAMES * torch.arange(series.shape[-1], device=power.device)
     is_inside = (begins >= frames[:, None]) & (begins + AVERAGED_FRAMES <= frames[:, None] + n_frames)
     shares = is_inside / is_inside.sum(dim=1, keepdim=True)
     return torch.einsum("smb,wb->swm", series, shares)
 
 
-def _band(contrast: Tensor, bin_hz: float, low_bin: int) -> Tensor:
-    """The bins of `BAND_HZ`."""
+def _band(power: Tensor, bin_hz: float, low_bin: int) -> Tensor:
+    """Return the bins of `BAND_HZ`."""
     first, last = (round(edge_hz / bin_hz) - low_bin for edge_hz in BAND_HZ)
-    return contrast[:, max(first, 0) : last]
+    return power[:, max(first, 0) : last]
 
 
 def _shannon(p: Tensor) -> Tensor:
-    """Entropy in nats along the second last axis; 0 log 0 = 0."""
+    """Return the entropy in nats along the second last axis; 0 log 0 = 0."""
     entropy: Tensor = torch.special.entr(p).sum(dim=-2)
     return entropy

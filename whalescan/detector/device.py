@@ -1,8 +1,7 @@
-"""What scores: this machine's processor or a GPU, in which numbers, and how threads share it."""
+"""Devices that score: the processor or a GPU, their number formats, and how threads share them."""
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,34 +10,35 @@ from queue import LifoQueue
 import torch
 from torch import Tensor
 
-from whalescan.core import FloatArray, UsageError
-from whalescan.core.profiling import is_watched
+from whalescan.core import FloatArray, UsageError, invalid
+from whalescan.core.profiling import is_collecting
 
-AT_ONCE = 2
-"""Chunks that a process scores at a time on a GPU: while the processor sees to the one, the GPU has the other."""
+N_STREAMS = 2
+"""Chunks that a process scores at a time on a GPU, so that CPU work on one chunk overlaps GPU work on the other."""
 
 
 def choose_device(name: str) -> torch.device:
-    """``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+    """Return the device of a name: ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        UsageError: for a name that is none, or a GPU that is not there.
+        UsageError: for an invalid name, or a GPU that does not exist.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"--device {name!r} is no device; use auto, cpu, cuda or cuda:N") from error
-    if device.type not in ("cpu", "cuda"):
-        raise UsageError(f"--device {name!r} is not supported; use auto, cpu, cuda or cuda:N")
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise invalid("device", name, "auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"--device {name}: torch sees {torch.cuda.device_count()} GPUs here; use cpu or auto")
+        n_gpus = torch.cuda.device_count()
+        raise UsageError(f"invalid device {name!r}: torch finds {n_gpus} GPUs here; use cpu or auto", parameter="device")
     return device
 
 
 def best_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the device computes with it, float32 elsewhere."""
+    """Return bfloat16 where the device has units for it, else float32."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
     return torch.bfloat16 if _cpu_has_bfloat16() else torch.float32
@@ -49,82 +49,77 @@ def _cpu_has_bfloat16() -> bool:
     return supported
 
 
-def be_repeatable(device: torch.device) -> None:
-    """Have a GPU compute the same bits each time, whatever trials or free memory would choose; before its first product."""
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else products differ where several streams are at work
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
-
-
-def settle(device: torch.device) -> None:
-    """Wait until all is done that was begun on a GPU."""
+def synchronize(device: torch.device) -> None:
+    """Wait until a GPU has finished all work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 @contextmanager
-def settled(device: torch.device) -> Iterator[None]:
-    """What is begun on a device in the block is done when it ends, where somebody times it."""
+def synchronize_when_profiling(device: torch.device) -> Iterator[None]:
+    """Wait at the end of the block for the device's work, where stages are timed."""
     yield
-    if is_watched():
-        settle(device)
+    if is_collecting():
+        synchronize(device)
 
 
-def arrive(samples: FloatArray, device: torch.device) -> Tensor:
-    """Sound on the device; a GPU fetches it while this thread goes on."""
-    there = torch.from_numpy(samples)
-    return there.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else there
+def to_device(samples: FloatArray, device: torch.device) -> Tensor:
+    """Return samples as a tensor on a device; a GPU copies them while this thread continues."""
+    tensor = torch.from_numpy(samples)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
-# ------------------------------------------------------------------------------------------------ sharing it
+class _TorchSettings:
+    """Settings of torch while any thread scores: one torch thread per scoring thread, and repeatable GPU algorithms.
 
-
-class _OneThread:
-    """One torch thread a scoring task, while any task is scoring; tasks run beside each other instead.
-
-    So the arithmetic, and with it every bit of a score, is the same for any number of workers.
+    Scoring threads run in parallel instead, so that the arithmetic, and every bit of a score, is the same for any number of
+    workers. The last thread that leaves restores the settings.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._n_scoring = 0
-        self._threads_outside = 1
+        self._n_threads = 1
+        self._cudnn = (False, False)
 
     def __enter__(self) -> None:
+        cudnn = torch.backends.cudnn
         with self._lock:
             if self._n_scoring == 0:
-                self._threads_outside = torch.get_num_threads()
+                self._n_threads = torch.get_num_threads()
+                self._cudnn = cudnn.benchmark, cudnn.deterministic
+                cudnn.benchmark, cudnn.deterministic = False, True
             self._n_scoring += 1
-        torch.set_num_threads(1)  # each thread has a setting of its own, so each one sets it
+        torch.set_num_threads(1)  # a setting of each thread, so each one makes it
 
     def __exit__(self, *error: object) -> None:
         with self._lock:
             self._n_scoring -= 1
             if self._n_scoring == 0:
-                torch.set_num_threads(self._threads_outside)
+                torch.set_num_threads(self._n_threads)
+                torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = self._cudnn
 
 
-_one_thread = _OneThread()
+_torch_settings = _TorchSettings()
 
 
-class Turns:
-    """Whose turn it is to score on a device: as many threads as like on a processor, `AT_ONCE` on a GPU.
+class DeviceQueue:
+    """Access of threads to a device: any number at a time on a processor, `N_STREAMS` on a GPU.
 
-    Each has a stream of the GPU for itself. The last one that was used is the next: what it needs of memory is kept for it.
+    Each thread has a stream of the GPU for itself. The stream used last is given out next, as torch keeps its memory.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._streams: LifoQueue[torch.cuda.Stream] | None = None
         if device.type == "cuda":
             self._streams = LifoQueue()
-            for _ in range(AT_ONCE):
+            for _ in range(N_STREAMS):
                 self._streams.put(torch.cuda.Stream(device))
 
     @contextmanager
-    def working(self) -> Iterator[None]:
-        """Score in this block, as soon as it is this thread's turn."""
-        with torch.inference_mode(), _one_thread:
+    def slot(self) -> Iterator[None]:
+        """Wait for the device, and hold it for this thread until the block ends."""
+        with torch.inference_mode(), _torch_settings:
             if self._streams is None:
                 yield
                 return

@@ -1,21 +1,21 @@
-"""From sound to the picture that a network sees: of a window, or of a strip of sound that is as long as one likes.
+"""Front end: audio to the network's input, for single windows and for blocks of any length.
 
-A picture has three channels, as ImageNet's networks want them. All are made from one power spectrogram, over each bin's
-own median in the window, or in the seconds around each frame of a strip: the gain of a recorder cancels exactly, the red
-slope of the sea is flattened, and steady lines - a ship's blade rate, a whine of the electronics - fade, since they are the
-median. `FrontEndOptions.features` names the channels:
+The network's input has three channels, as ImageNet's networks expect. All are made from one power spectrogram, normalised by
+the background: each bin's own median in the window, or in the seconds around each frame of a block. The gain of a recorder
+cancels exactly, the slope of ambient noise is flattened, and tonal lines (blade rates of ships, noise of electronics) fade,
+because they are the median. `FrontEndOptions.features` names the channels:
 
 ``spectrogram``
-    *Contrast*, the logarithm of that. *Contrast with lines*: the same over the median of the neighbouring bins, so that
-    steady lines stand out again: what is left of a line where it stops is not a call, and only this channel shows why.
-    *Local contrast*: contrast over its neighbours in frequency, in which knocks and clicks, that fill all bins, fade.
+    *Normalised power*, logarithmic. *Normalised power with tonal lines*: the same over the median of the neighbouring bins,
+    so that tonal lines remain: where a line stops, the rest of it is not a call, and only this channel shows why.
+    *Local power*: normalised power over its neighbours in frequency, in which knocks and clicks, which fill all bins, fade.
 ``complexity``
-    *Order* (1 - H) and *C_SQ* of the band of 133 Hz around each cell: 64 time series of complexity each, one a band. And the
-    *time series* of H, C_SQ, C_JSD and C_TV of the whole call band, each a stripe as high as a quarter of the picture.
+    *Order* (1 - H) and *C_SQ* of the band of 133 Hz around each time-frequency bin: 64 time series of complexity each. The
+    *time series* of H, C_SQ, C_JSD and C_TV of the whole call band, each repeated over a quarter of the bins.
 ``both``
-    Contrast, contrast with lines, and order.
+    Normalised power, normalised power with tonal lines, and order.
 
-Long analysis windows win on these calls: 128 ms (256 points at 2 kHz) resolve 8 Hz, and a short hop keeps the sweep smooth.
+Long analysis frames suit these calls: 128 ms (256 points at 2 kHz) resolve 8 Hz, and a short hop keeps the sweep smooth.
 """
 
 from __future__ import annotations
@@ -31,42 +31,42 @@ from whalescan.detector.complexity import mean_over_bins
 from whalescan.detector.model_spec import FrontEndOptions
 
 N_CHANNELS = 3
-_SILENCE = 1e-6
-"""A bin's background is at least this part of the window's mean power: half-silent windows must not glare."""
-_NEIGHBOURS = 17
-"""Bins (133 Hz) over which a background is smoothed to tell lines from the slope, and local contrast and order are taken."""
+_MIN_BACKGROUND = 1e-6
+"""A bin's background is at least this share of the window's mean power, so that half-silent windows stay bounded."""
+_SMOOTHING_BINS = 17
+"""Bins (133 Hz) over which a background is smoothed, and for local power and order."""
 _ORDER_FRAMES = 7
-"""Frames whose mean the order of a band is taken of."""
+"""Frames averaged before the order of a band is computed."""
 _BACKGROUND_FRAMES = 128
-"""Frames of a strip (2.56 s) whose median is a frame's background: about as many as a window has."""
+"""Frames of a block (2.56 s) whose median is a frame's background: about as many as a window has."""
 COLUMN_FRAMES = 16
-"""Frames of a strip from one median to the next, between which it is interpolated; and from one column of what a network
-makes of strips to the next."""
-_EVERY = 4
-"""Of these frames, the median is taken of one in so many: neighbours share most of their sound, and add little but time."""
+"""Frames of a block from one median to the next, between which it is interpolated; also from one column of the first
+stage's output to the next."""
+_MEDIAN_STEP = 4
+"""The median is taken of every fourth of these frames: neighbours share most of their samples."""
 _SERIES_SCALE = (2.0, 8.0, 4.0, 4.0)
-"""What brings H, C_SQ, C_JSD and C_TV to about the same range, so that none drowns."""
+"""Factors that bring H, C_SQ, C_JSD and C_TV to similar ranges."""
 
 
-class Contrast(NamedTuple):
-    """The power of a window or strip, split into what moves and what stays.
+class NormalisedSpectrogram(NamedTuple):
+    """The power of windows or blocks, split into what changes and what is steady.
 
     Attributes:
-        cells: power over the bin's background, float32 ``[n_windows, n_bins, n_frames]``, >= 0.
-        lines: log of the bin's background over that of its neighbours, float32 ``[n_windows, n_bins, 1]`` for windows and
-            ``[n_strips, n_bins, n_frames]`` for strips.
+        power: power over the bin's background, float32 ``[n_windows, n_bins, n_frames]``, >= 0.
+        tonal_lines: log of the bin's background over that of its neighbours, float32 ``[n_windows, n_bins, 1]`` for windows
+            and ``[n_blocks, n_bins, n_frames]`` for blocks.
     """
 
-    cells: Tensor
-    lines: Tensor
+    power: Tensor
+    tonal_lines: Tensor
 
 
 class FrontEnd(nn.Module):
-    """Windows of sound to pictures.
+    """Transform of windows into the network's input.
 
     Shape:
         - windows: float32 ``[n_windows, window_samples]``, any scale
-        - pictures: float32 ``[n_windows, 3, n_bins, n_frames]``, about -1 to 1.5
+        - network input: float32 ``[n_windows, 3, n_bins, n_frames]``, about -1 to 1.5
     """
 
     taper: Tensor
@@ -77,7 +77,7 @@ class FrontEnd(nn.Module):
         self.register_buffer("taper", torch.hann_window(options.fft_samples), persistent=False)
 
     def power(self, windows: Tensor) -> Tensor:
-        """Power of each time-frequency cell, float32 ``[n_windows, n_bins, n_frames]``."""
+        """Return the power of each time-frequency bin, float32 ``[n_windows, n_bins, n_frames]``."""
         o = self.options
         spectrum = torch.stft(
             windows,
@@ -89,58 +89,59 @@ class FrontEnd(nn.Module):
         )[:, o.low_bin : o.low_bin + o.n_bins]
         return spectrum.real.square() + spectrum.imag.square()
 
-    def contrast(self, windows: Tensor) -> Contrast:
-        """Power of each time-frequency cell over its bin's median power in this window."""
+    def normalise(self, windows: Tensor) -> NormalisedSpectrogram:
+        """Return the power of windows over each bin's median power in its window."""
         power = self.power(windows)
-        background = _audible(power.median(dim=-1, keepdim=True).values, power)
+        background = _bounded(power.median(dim=-1, keepdim=True).values, power)
         level = background.log()
-        return Contrast(power / background, level - mean_over_bins(level, _NEIGHBOURS))
+        return NormalisedSpectrogram(power / background, level - mean_over_bins(level, _SMOOTHING_BINS))
 
-    def contrast_along(self, strips: Tensor) -> Contrast:
-        """Power of each cell of strips ``[n_strips, strip_samples]`` over its bin's median power in the seconds around it.
+    def normalise_blocks(self, blocks: Tensor) -> NormalisedSpectrogram:
+        """Return the power of blocks ``[n_blocks, block_samples]`` over each bin's median power in the seconds around it.
 
-        Strips hold at least 64 frames; of the last, those that lack to a whole number of `COLUMN_FRAMES` are left out.
+        Blocks have at least 64 frames; those beyond a whole number of `COLUMN_FRAMES` are left out.
         """
-        power = self.power(strips)
+        power = self.power(blocks)
         power = power[..., : power.shape[-1] // COLUMN_FRAMES * COLUMN_FRAMES]
-        around = (_BACKGROUND_FRAMES - COLUMN_FRAMES) // 2
-        mirrored = pad(power, (around, around), mode="reflect")
-        seen = mirrored.unfold(-1, _BACKGROUND_FRAMES, COLUMN_FRAMES)[..., ::_EVERY]
-        steps = _audible(seen.median(dim=-1).values, power).log()
+        margin = (_BACKGROUND_FRAMES - COLUMN_FRAMES) // 2
+        reflected = pad(power, (margin, margin), mode="reflect")
+        frames = reflected.unfold(-1, _BACKGROUND_FRAMES, COLUMN_FRAMES)[..., ::_MEDIAN_STEP]
+        steps = _bounded(frames.median(dim=-1).values, power).log()
         level = interpolate(steps, scale_factor=COLUMN_FRAMES, mode="linear")
-        return Contrast(power / level.exp(), level - mean_over_bins(level, _NEIGHBOURS))
+        return NormalisedSpectrogram(power / level.exp(), level - mean_over_bins(level, _SMOOTHING_BINS))
 
-    def picture(self, contrast: Contrast) -> Tensor:
-        """Contrast as the network sees it: logarithmic, bounded, centred."""
+    def network_input(self, spectrogram: NormalisedSpectrogram) -> Tensor:
+        """Return the three channels of a spectrogram: logarithmic, bounded, centred."""
         o = self.options
         if o.features == "complexity":
-            return self._complexity_picture(contrast)
-        level = (contrast.cells.clamp(max=o.ceiling) + o.floor).log()
-        with_lines = level + contrast.lines.clamp(-3, 3)
+            return self._complexity_input(spectrogram)
+        level = (spectrogram.power.clamp(max=o.ceiling) + o.floor).log()
+        with_lines = level + spectrogram.tonal_lines.clamp(-3, 3)
         if o.features == "both":
-            third = _centred(complexity.of_bands(contrast.cells, _NEIGHBOURS, _ORDER_FRAMES).order, 2)
+            order = complexity.band_complexity(spectrogram.power, _SMOOTHING_BINS, _ORDER_FRAMES).order
+            third = _rescaled(order, 2)
         else:
-            third = (level - mean_over_bins(level, _NEIGHBOURS)) / 4
+            third = (level - mean_over_bins(level, _SMOOTHING_BINS)) / 4
         return torch.stack([(level - 1) / 4, (with_lines - 1) / 4, third], dim=1)
 
-    def _complexity_picture(self, contrast: Contrast) -> Tensor:
+    def _complexity_input(self, spectrogram: NormalisedSpectrogram) -> Tensor:
         o = self.options
-        bands = complexity.of_bands(contrast.cells, _NEIGHBOURS, _ORDER_FRAMES)
-        series = complexity.spectral_series(contrast.cells, o.bin_hz, o.low_bin)
-        scaled = _centred(series, series.new_tensor(_SERIES_SCALE)[:, None])
+        bands = complexity.band_complexity(spectrogram.power, _SMOOTHING_BINS, _ORDER_FRAMES)
+        series = complexity.spectral_series(spectrogram.power, o.bin_hz, o.low_bin)
+        scaled = _rescaled(series, series.new_tensor(_SERIES_SCALE)[:, None])
         stripes = scaled.repeat_interleave(-(-o.n_bins // len(_SERIES_SCALE)), dim=1)[:, : o.n_bins]
-        return torch.stack([_centred(bands.order, 2), _centred(bands.squared, 10), stripes], dim=1)
+        return torch.stack([_rescaled(bands.order, 2), _rescaled(bands.squared, 10), stripes], dim=1)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Pictures of windows."""
-        return self.picture(self.contrast(windows))
+        """Return the network's input of windows."""
+        return self.network_input(self.normalise(windows))
 
 
-def _audible(background: Tensor, power: Tensor) -> Tensor:
-    """A background that is not quite silent, so that nothing is divided by nothing."""
-    return torch.maximum(background, power.mean(dim=(1, 2), keepdim=True) * _SILENCE + torch.finfo(power.dtype).tiny)
+def _bounded(background: Tensor, power: Tensor) -> Tensor:
+    """Return a background that is above 0, also in silence."""
+    return torch.maximum(background, power.mean(dim=(1, 2), keepdim=True) * _MIN_BACKGROUND + torch.finfo(power.dtype).tiny)
 
 
-def _centred(measure: Tensor, scale: Tensor | float) -> Tensor:
-    """A measure of 0..1 in about the range that levels have."""
+def _rescaled(measure: Tensor, scale: Tensor | float) -> Tensor:
+    """Return a measure of 0..1 in about the range of the levels."""
     return measure * scale - 0.5

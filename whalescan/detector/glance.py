@@ -20,7 +20,7 @@ from torch.nn.functional import pad
 
 from whalescan.detector.frontend import COLUMN_FRAMES, N_CHANNELS, FrontEnd
 from whalescan.detector.model_spec import ARCHITECTURE, FrontEndOptions
-from whalescan.detector.network import KERAS_EPS, streamlined
+from whalescan.detector.network import KERAS_EPS, optimise_for_inference
 
 _FIRST_FRAME = 3
 """The frame in the middle of what the first column sees: the first two convolutions are not padded."""
@@ -56,7 +56,7 @@ class Glance(nn.Module):
             strips: float32, any scale, of at least 64 frames.
             begins: int64 ``[n_windows]`` or ``[n_strips, n_windows]``: samples at which windows begin in their strip.
         """
-        return self.judge(self.frontend.picture(self.frontend.contrast_along(strips)), begins)
+        return self.judge(self.frontend.network_input(self.frontend.normalise_blocks(strips)), begins)
 
     def judge(self, pictures: Tensor, begins: Tensor) -> Tensor:
         """The same from the strips' pictures."""
@@ -107,5 +107,5 @@ def start_from_detector(glance: Glance, network: nn.Module) -> None:
 def prepare_to_glance(glance: Glance, device: torch.device, dtype: torch.dtype) -> Glance:
     """As `prepare_for_scanning` does it; the glance given must not be used any more."""
     glance.eval()
-    glance.network = streamlined(glance.network, device, dtype)
+    glance.network = optimise_for_inference(glance.network, device, dtype)
     return glance.to(device=device)

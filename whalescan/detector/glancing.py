@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from whalescan.audio.windows import cut, hearing, is_whole
+from whalescan.audio.windows import extract_windows, is_complete, window_extents
 from whalescan.core import BoolArray, FloatArray, IntArray, WindowGrid, WindowScores
 from whalescan.core.profiling import stage
 from whalescan.detector import complexity
 from whalescan.detector.batching import MARGIN_FRAMES, Batching, batching
-from whalescan.detector.device import arrive, best_dtype, choose_device, settle, settled
+from whalescan.detector.device import best_dtype, choose_device, synchronize, synchronize_when_profiling, to_device
 from whalescan.detector.glance import Glance, prepare_to_glance
 from whalescan.detector.model_file import load_glance
 from whalescan.detector.model_spec import Model
@@ -56,7 +56,7 @@ class _Sound:
 
     def mirrored(self, windows: IntArray) -> FloatArray:
         """Windows of which something is not heard."""
-        return cut(self.samples[self.first :], self.grid, self.heard, windows)
+        return extract_windows(self.samples[self.first :], self.grid, self.heard, windows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class GlancingScorer:
         self._scorer = scorer
         self._device = scorer.device
         self._glance = prepare_to_glance(glance, scorer.device, best_dtype(scorer.device))
-        settle(scorer.device)
+        synchronize(scorer.device)
         self._gates = np.array(scorer.spec.glance.gates, np.float32)
         self._note = ""
 
@@ -102,16 +102,27 @@ class GlancingScorer:
         return self._note or self._scorer.note
 
     def score(
-        self, samples: FloatArray, grid: WindowGrid, n_windows: int, jumps: Sequence[int] = (), first: int = 0
+        self,
+        samples: FloatArray,
+        grid: WindowGrid,
+        n_windows: int,
+        discontinuities: Sequence[int] = (),
+        first_sample: int = 0,
     ) -> WindowScores:
         """As `Scorer.score`.
 
         Windows share strips from the first one on, so it must be the first of a batch. Of what lies before it and behind the
         last, a margin is heard (`batching`); where there is none, the sound is mirrored.
         """
-        heard = hearing(grid, 0, n_windows, len(samples) - first, [jump - first for jump in jumps if jump > first])
-        sound = _Sound(samples, first, grid, heard, batching(self.spec, grid, self._scorer.batch_size, exact=False))
-        with self._scorer.turns.working():
+        heard = window_extents(
+            grid,
+            0,
+            n_windows,
+            len(samples) - first_sample,
+            [jump - first_sample for jump in discontinuities if jump > first_sample],
+        )
+        sound = _Sound(samples, first_sample, grid, heard, batching(self.spec, grid, self._scorer.batch_size, exact=False))
+        with self._scorer.device_queue.slot():
             return WindowScores.join([self._score(batch, sound) for batch in _batches(n_windows, sound.together)])
 
     def _score(self, batch: Sequence[range], sound: _Sound) -> WindowScores:
@@ -119,21 +130,21 @@ class GlancingScorer:
         glanced = []
         for _, alike in groupby(batch, key=len):  # all strips are of one length but for the last of a recording
             strips = list(alike)
-            there = arrive(np.stack([sound.strip(strip) for strip in strips]), self._device)
+            there = to_device(np.stack([sound.strip(strip) for strip in strips]), self._device)
             glanced += self._fit(there, np.array(strips), sound)
         logits, measures, is_beside = (
             np.concatenate([values.reshape(-1, *values.shape[2:]) for values in parts])
             for parts in zip(*((one.logits, one.complexity, one.is_beside_silence) for one in glanced), strict=True)
         )
-        whole = is_whole(sound.grid, sound.heard[batch[0].start : batch[-1].stop])
+        whole = is_complete(sound.grid, sound.heard[batch[0].start : batch[-1].stop])
         is_doubtful = (logits >= self._gates).any(axis=1) | is_beside | ~whole
         scored = WindowScores(
-            scores=self._scorer.calibrated(torch.from_numpy(np.minimum(logits, self._gates))),
+            scores=self._scorer.calibrate(torch.from_numpy(np.minimum(logits, self._gates))),
             boxes=np.full((len(logits), 4), np.nan, np.float32),
             complexity=measures,
         )
         if is_doubtful.any():
-            looked = self._scorer.look(_picked(glanced, is_doubtful, whole, sound))
+            looked = self._scorer.score_windows(_picked(glanced, is_doubtful, whole, sound))
             scored.scores[is_doubtful] = looked.scores
             scored.boxes[is_doubtful] = looked.boxes
             scored.complexity[~whole] = looked.complexity[~whole[is_doubtful]]
@@ -160,14 +171,14 @@ class GlancingScorer:
         """Logits and complexity of windows that begin at samples ``begins`` of each strip, and which are beside silence."""
         o, frontend = self.spec.front_end, self._glance.frontend
         frames = begins // o.frame_hop_samples
-        with stage("spectrogram"), settled(self._device):
-            contrast = frontend.contrast_along(strips)
-            pictures = frontend.picture(contrast)
-        with stage("complexity"), settled(self._device):
-            measures = complexity.complexity_along(contrast.cells, o.bin_hz, o.low_bin, frames, o.n_frames)
-        with stage("glance"), settled(self._device):
+        with stage("spectrogram"), synchronize_when_profiling(self._device):
+            contrast = frontend.normalise_blocks(strips)
+            pictures = frontend.network_input(contrast)
+        with stage("complexity"), synchronize_when_profiling(self._device):
+            measures = complexity.block_complexity(contrast.power, o.bin_hz, o.low_bin, frames, o.n_frames)
+        with stage("glance"), synchronize_when_profiling(self._device):
             logits = self._glance.judge(pictures, begins)
-        return logits, measures, _is_beside_silence(contrast.cells, frames, o.n_frames)
+        return logits, measures, _is_beside_silence(contrast.power, frames, o.n_frames)
 
 
 def _picked(glanced: Sequence[_Glanced], is_doubtful: BoolArray, whole: BoolArray, sound: _Sound) -> Tensor:
@@ -180,7 +191,7 @@ def _picked(glanced: Sequence[_Glanced], is_doubtful: BoolArray, whole: BoolArra
         places = np.flatnonzero(is_doubtful[own])
         windows = one.sound[np.unravel_index(places, one.windows.shape)]
         if not (there := whole[own][places]).all():
-            windows[~there] = arrive(sound.mirrored(one.windows.ravel()[places[~there]]), windows.device)
+            windows[~there] = to_device(sound.mirrored(one.windows.ravel()[places[~there]]), windows.device)
         picked.append(windows)
     return torch.cat(picked)
 
@@ -203,9 +214,9 @@ def load_scorer(model: Model, device: str, batch_size: int, exact: bool = False)
 def _batches(n_windows: int, together: Batching) -> list[list[range]]:
     """The windows of each strip of each batch."""
     strips = [
-        range(begin, min(begin + together.strip_windows, n_windows)) for begin in range(0, n_windows, together.strip_windows)
+        range(begin, min(begin + together.block_windows, n_windows)) for begin in range(0, n_windows, together.block_windows)
     ]
-    return [strips[i : i + together.n_strips] for i in range(0, len(strips), together.n_strips)]
+    return [strips[i : i + together.n_blocks] for i in range(0, len(strips), together.n_blocks)]
 
 
 def _is_beside_silence(cells: Tensor, frames: Tensor, n_frames: int) -> Tensor:

@@ -1,7 +1,7 @@
-"""Where in a window the call is: the box around the energy that stands out of the background.
+"""Localisation of a call in a window: the box around the strongest trace above the background.
 
-The network says *that* a window holds a call. A window is 2 s long and a call about 1 s, and windows overlap; so each window
-with some score also says where its strongest connected trace lies, and the detections are made of those boxes.
+The network tells that a window holds a call. A window is 2 s long, a call about 1 s, and windows overlap. So each window
+with a high enough score also gets the box of its strongest connected trace, and detections are made of these boxes.
 """
 
 from __future__ import annotations
@@ -15,61 +15,64 @@ from whalescan.core import BoolArray, FloatArray
 from whalescan.detector.model_spec import FrontEndOptions
 
 BAND_HZ = (40.0, 450.0)
-SMOOTHED_CELLS = (3, 7)
+SMOOTHING_BINS_FRAMES = (3, 7)
 """Bins and frames over which power is averaged before traces are followed."""
-_LEAST_CONTRAST = 2.7
-"""A trace is at least 4.3 dB above its bins' medians."""
-_SHARE_OF_PEAK = 0.5
+_MIN_POWER = 2.7
+"""A trace is at least 4.3 dB above its bins' medians ..."""
+_MIN_SHARE_OF_PEAK = 0.5
 """... and at least half of its peak in decibels."""
-_BRIDGED_BINS, _BRIDGED_FRAMES = 3, 7
-"""Breaks of a trace that are less wide and long are closed."""
-_IN_ONE_WINDOW = np.zeros((3, 3, 3), bool)
-_IN_ONE_WINDOW[1] = True
-"""Which neighbours belong to a trace: all around it in its own window."""
+_CLOSED_BINS, _CLOSED_FRAMES = 3, 7
+"""Gaps in a trace that are narrower and shorter than this are closed."""
+_NEIGHBOURS = np.zeros((3, 3, 3), bool)
+_NEIGHBOURS[1] = True
+"""Time-frequency bins that connect to one: all eight around it, in the same window."""
 
 
-def call_boxes(contrast: FloatArray, options: FrontEndOptions) -> FloatArray:
-    """Box around the strongest trace of each window.
+def trace_boxes(power: FloatArray, options: FrontEndOptions) -> FloatArray:
+    """Return the box around the strongest trace of each window.
 
     Args:
-        contrast: power over background ``[n_windows, n_bins, n_frames]``.
-        options: what the picture's bins and frames are.
+        power: power over background ``[n_windows, n_bins, n_frames]``.
+        options: of the front end that made it.
 
     Returns:
         float32 ``[n_windows, 4]``: begin and end in samples from the window's first, low and high edge in Hz; NaN where
-        nothing stands out.
+        no trace stands out.
     """
     first, last = (round(edge_hz / options.bin_hz) - options.low_bin for edge_hz in BAND_HZ)
-    smooth = ndimage.uniform_filter(contrast, (0, *SMOOTHED_CELLS), mode="nearest")[:, first:last]
+    smooth = ndimage.uniform_filter(power, (0, *SMOOTHING_BINS_FRAMES), mode="nearest")[:, first:last]
     level = np.log(smooth + 1e-3)
-    # a call near the middle is wholly in the window, and a neighbour's end at the border is not what is asked for
-    centred = level * np.hanning(level.shape[2] + 2)[1:-1] ** 0.5
-    peak = centred.max(axis=(1, 2), keepdims=True)
-    is_trace = _closed(level > np.maximum(np.log(_LEAST_CONTRAST), _SHARE_OF_PEAK * peak))
-    label, n_traces = ndimage.label(is_trace, _IN_ONE_WINDOW)
-    strength = ndimage.sum_labels(np.maximum(centred, 0), label, np.arange(1, n_traces + 1))
-    boxes = np.full((len(contrast), 4), np.nan, np.float32)
-    strongest = np.zeros(len(contrast))
-    for (window, bins, frames), of_trace in zip(ndimage.find_objects(label), strength, strict=True):
-        if of_trace > strongest[window.start]:
-            strongest[window.start] = of_trace
+    # a call near the middle lies wholly in the window; the end of a neighbour at the border is not wanted
+    weighted = level * np.hanning(level.shape[2] + 2)[1:-1] ** 0.5
+    peak = weighted.max(axis=(1, 2), keepdims=True)
+    is_trace = close_gaps(level > np.maximum(np.log(_MIN_POWER), _MIN_SHARE_OF_PEAK * peak))
+    labels, n_traces = ndimage.label(is_trace, _NEIGHBOURS)
+    strengths = ndimage.sum_labels(np.maximum(weighted, 0), labels, np.arange(1, n_traces + 1))
+    boxes = np.full((len(power), 4), np.nan, np.float32)
+    strongest = np.zeros(len(power))
+    for (window, bins, frames), strength in zip(ndimage.find_objects(labels), strengths, strict=True):
+        if strength > strongest[window.start]:
+            strongest[window.start] = strength
             begin, end = (k * options.frame_hop_samples + options.fft_samples / 2 for k in (frames.start, frames.stop - 1))
             edges_hz = ((k + first + options.low_bin) * options.bin_hz for k in (bins.start - 0.5, bins.stop - 0.5))
             boxes[window.start] = begin, end, *edges_hz
     return boxes
 
 
-def _closed(cells: BoolArray) -> BoolArray:
-    """Binary closing by a rectangle, one axis after the other; SciPy's, which takes any shape, is ten times as slow."""
-    cells = _slid(np.logical_or, cells, axis=1, n_cells=_BRIDGED_BINS)
-    cells = _slid(np.logical_or, cells, axis=2, n_cells=_BRIDGED_FRAMES)
-    cells = _slid(np.logical_and, cells, axis=1, n_cells=_BRIDGED_BINS)
-    return _slid(np.logical_and, cells, axis=2, n_cells=_BRIDGED_FRAMES)
+def close_gaps(is_trace: BoolArray) -> BoolArray:
+    """Return the binary closing of bool ``[n_windows, n_bins, n_frames]`` by a rectangle, one axis after the other.
+
+    `scipy.ndimage.binary_closing`, which takes any shape, takes ten times as long.
+    """
+    closed = _sliding_reduce(np.logical_or, is_trace, axis=1, width=_CLOSED_BINS)
+    closed = _sliding_reduce(np.logical_or, closed, axis=2, width=_CLOSED_FRAMES)
+    closed = _sliding_reduce(np.logical_and, closed, axis=1, width=_CLOSED_BINS)
+    return _sliding_reduce(np.logical_and, closed, axis=2, width=_CLOSED_FRAMES)
 
 
-def _slid(combine: np.ufunc, cells: BoolArray, axis: int, n_cells: int) -> BoolArray:
-    """What is made of each cell and its neighbours along an axis; beyond the edges, all is False."""
-    around = [(n_cells // 2, n_cells // 2) if i == axis else (0, 0) for i in range(cells.ndim)]
-    seen = np.lib.stride_tricks.sliding_window_view(np.pad(cells, around), n_cells, axis)
-    slid: BoolArray = reduce(combine, np.moveaxis(seen, -1, 0))
-    return slid
+def _sliding_reduce(combine: np.ufunc, values: BoolArray, axis: int, width: int) -> BoolArray:
+    """Return the combination of each value with its neighbours along an axis; False beyond the edges."""
+    padding = [(width // 2, width // 2) if i == axis else (0, 0) for i in range(values.ndim)]
+    neighbours = np.lib.stride_tricks.sliding_window_view(np.pad(values, padding), width, axis)
+    combined: BoolArray = reduce(combine, np.moveaxis(neighbours, -1, 0))
+    return combined

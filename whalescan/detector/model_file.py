@@ -1,4 +1,4 @@
-"""The weights of a model file, written and read.
+"""Weights of model files: reading and writing.
 
 Convolutions are stored as int8 with one float scale per output channel (``<name>`` and ``<name>.scale``), a quarter of
 float32's size for no measurable loss; everything else is stored as float32. Nothing is ever unpickled.
@@ -16,33 +16,34 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from whalescan.core import ModelError
+from whalescan.core.files import write_atomically
 from whalescan.detector.frontend import FrontEnd
 from whalescan.detector.glance import Glance
 from whalescan.detector.model_spec import FORMAT, FORMAT_WITH_GLANCE, Model, ModelSpec
 from whalescan.detector.network import Detector
 
 _GLANCE = "glance."
-"""What the names of the glance's weights begin with."""
-_EMPTY = torch.device("meta")
-"""Where networks are made whose weights come from a file: elsewhere a third of the time goes into random ones."""
+"""Prefix of the names of the first stage's weights."""
+_META = torch.device("meta")
+"""Device on which networks are created whose weights come from a file; elsewhere random weights take a third of the time."""
 
 
 def load_detector(model: Model) -> Detector:
-    """The module with its weights, in float32 on the CPU, ready to score.
+    """Return the detector of a model with its weights, in float32 on the CPU, in evaluation mode.
 
     Raises:
         ModelError: when the weights are damaged or do not fit the architecture that the file names.
     """
     spec = model.spec
-    with _EMPTY:
+    with _META:
         detector = Detector(spec.architecture, spec.front_end, len(spec.classes))
     detector.frontend = FrontEnd(spec.front_end)
-    _load(detector.network, model, in_glance=False)
+    _load_weights(detector.network, model, in_glance=False)
     return detector.eval()
 
 
 def load_glance(model: Model) -> Glance | None:
-    """The glance with its weights, likewise; None where the model has none.
+    """Return the first stage of a model with its weights, likewise; None where the model has none.
 
     Raises:
         ModelError: when the weights are damaged.
@@ -50,33 +51,35 @@ def load_glance(model: Model) -> Glance | None:
     spec = model.spec
     if spec.glance is None:
         return None
-    with _EMPTY:
+    with _META:
         glance = Glance(spec.front_end, spec.glance.blocks, len(spec.classes))
     glance.frontend = FrontEnd(spec.front_end)
-    _load(glance, model, in_glance=True)
+    _load_weights(glance, model, in_glance=True)
     return glance.eval()
 
 
-def _load(module: nn.Module, model: Model, in_glance: bool) -> None:
-    """Fill a module with its part of the file's weights."""
+def _load_weights(module: nn.Module, model: Model, in_glance: bool) -> None:
+    """Load a module's part of the weights of a file."""
     try:
         stored = load(model.path.read_bytes())
         own = {name.removeprefix(_GLANCE): stored[name] for name in stored if name.startswith(_GLANCE) is in_glance}
         module.load_state_dict(_unpack(own), assign=True)
         module.to(memory_format=torch.channels_last)
     except (OSError, SafetensorError, RuntimeError, KeyError) as error:
-        raise ModelError(f"{model.path}: its weights are damaged or no {model.spec.architecture} ({error})") from error
+        raise ModelError(
+            f"{model.path}: its weights are damaged, or not those of {model.spec.architecture} ({error})"
+        ) from error
 
 
 def write_model(path: Path, detector: Detector, spec: ModelSpec, glance: Glance | None = None) -> None:
-    """Write a model file, whole or not at all; with a glance where ``spec`` speaks of one."""
-    tensors = _packed(detector.network)
+    """Write a model file atomically; with a first stage where ``spec`` describes one."""
+    tensors = _pack(detector.network)
     if glance is not None:
-        tensors |= {f"{_GLANCE}{name}": tensor for name, tensor in _packed(glance).items()}
+        tensors |= {f"{_GLANCE}{name}": tensor for name, tensor in _pack(glance).items()}
     _write(path, tensors, spec)
 
 
-def _packed(module: nn.Module) -> dict[str, Tensor]:
+def _pack(module: nn.Module) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name, tensor in module.state_dict().items():
         values = tensor.detach().cpu().contiguous()
@@ -90,7 +93,7 @@ def _packed(module: nn.Module) -> dict[str, Tensor]:
 
 
 def rewrite_model(path: Path, model: Model, spec: ModelSpec) -> None:
-    """Write the weights of a model, to the bit, under another description of the same network."""
+    """Write the unchanged weights of a model with another description of the same network."""
     _write(path, load(model.path.read_bytes()), spec)
 
 
@@ -100,10 +103,7 @@ def _write(path: Path, tensors: dict[str, Tensor], spec: ModelSpec) -> None:
         del fields["glance"]
     written = {"format": FORMAT if spec.glance is None else FORMAT_WITH_GLANCE, **fields}
     metadata = {"whalescan": json.dumps(written, sort_keys=True)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(save(tensors, metadata))
-    partial.replace(path)
+    write_atomically(path, save(tensors, metadata))
 
 
 def _to_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -119,7 +119,7 @@ def _unpack(stored: dict[str, Tensor]) -> dict[str, Tensor]:
         if tensor.dtype == torch.int8:
             weights[name] = tensor.float() * stored[f"{name}.scale"][:, None, None, None]
         else:
-            weights[name] = tensor.clone()  # of its own, not a part of the file's bytes
+            weights[name] = tensor.clone()  # a copy, not a view of the file's bytes
         if name.endswith("running_var"):
             weights[name.replace("running_var", "num_batches_tracked")] = torch.tensor(0)
     return weights

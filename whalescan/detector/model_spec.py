@@ -1,20 +1,22 @@
-"""What a model says of itself: all but its weights. Nothing here needs torch."""
+"""Description of a model: all but its weights. Without torch."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from whalescan.core import ModelError, UsageError, WindowGrid
+import numpy.typing as npt
+
+from whalescan.core import ModelError, ScoreTrack, UsageError, WindowGrid, invalid
+from whalescan.options import number
 
 FORMAT = "whalescan-model/1"
 FORMAT_WITH_GLANCE = "whalescan-model/2"
-"""Of a model that has a glance, which an older whalescan would not know of."""
+"""Format of models with a first stage, which older versions of whalescan do not know."""
 UPCALL = "NARW upcall"
 ARCHITECTURE = "legacy_xception"
 DEFAULT_MODEL = Path(__file__).parents[1] / "models" / "narw-xception-3.safetensors"
@@ -25,23 +27,23 @@ _FEATURES_TEXT = {
 }
 FEATURES = tuple(_FEATURES_TEXT)
 _LONGEST_HEADER = 100_000_000
-"""The limit that the safetensors format itself sets."""
+"""Limit of the safetensors format."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrontEndOptions:
-    """What a picture is. Stored in the model file; nothing about pictures is configured anywhere else.
+    """Options of the front end. Stored in the model file, and configured nowhere else.
 
     Attributes:
         rate_hz: sampling rate of the windows.
         window_samples: length of a window.
         fft_samples: length of a Hann-weighted analysis frame.
         frame_hop_samples: distance between the beginnings of two frames.
-        low_bin: first frequency bin of the picture (a bin is ``rate_hz / fft_samples`` wide).
-        n_bins: number of frequency bins.
-        floor: power ratio to the background that is added before the logarithm; it bounds pictures from below.
-        ceiling: power ratio to the background above which a picture is clipped.
-        features: what a picture's channels are made of, one of `FEATURES`.
+        low_bin: first frequency bin of the network's input (a bin is ``rate_hz / fft_samples`` wide).
+        n_bins: number of frequency bins of the input.
+        floor: power over background that is added before the logarithm, which bounds the input from below.
+        ceiling: power over background at which the input is clipped.
+        features: content of the input's channels, one of `FEATURES`.
     """
 
     rate_hz: int = 2000
@@ -56,16 +58,16 @@ class FrontEndOptions:
 
     def __post_init__(self) -> None:
         if self.features not in FEATURES:
-            raise UsageError(f"there are no features {self.features!r}; choose one of {', '.join(FEATURES)}")
+            raise invalid("features", self.features, f"one of {', '.join(FEATURES)}")
 
     @property
     def n_frames(self) -> int:
-        """Analysis frames that lie wholly inside a window."""
+        """Number of analysis frames wholly inside a window."""
         return (self.window_samples - self.fft_samples) // self.frame_hop_samples + 1
 
     @property
     def band_hz(self) -> tuple[float, float]:
-        """Lowest and highest frequency of the picture."""
+        """Lowest and highest frequency of the input."""
         return self.low_bin * self.bin_hz, (self.low_bin + self.n_bins) * self.bin_hz
 
     @property
@@ -89,16 +91,16 @@ class GlanceOptions:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """All of a model but its weights.
+    """Description of a model: all but its weights.
 
     Attributes:
         classes: names of the outputs, in their order.
-        front_end: what a picture is.
+        front_end: options of the front end.
         thresholds: score above which a detection opens, one per class.
         calibration: ``(slope, offset)``, one pair per class; a score is ``sigmoid(slope * logit + offset)``.
-        training: data, recipe and seed.
-        metrics: what was measured, and on what.
-        glance: the quicker network beside it; None where every window is looked at.
+        training: data, options and seed.
+        metrics: results of evaluations, and the data they were made on.
+        glance: the faster first stage; None where the whole network scores every window.
     """
 
     classes: tuple[str, ...] = (UPCALL,)
@@ -106,22 +108,22 @@ class ModelSpec:
     architecture: str = ARCHITECTURE
     thresholds: tuple[float, ...] = (0.5,)
     calibration: tuple[tuple[float, float], ...] = ((1.0, 0.0),)
-    training: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict, repr=False)
+    metrics: dict[str, Any] = field(default_factory=dict, repr=False)
     licence: str = "Apache-2.0"
     whalescan_version: str = ""
     glance: GlanceOptions | None = None
 
     def grid(self, hop_s: float) -> WindowGrid:
-        """The windows of this model at a hop, rounded to whole samples."""
-        if not math.isfinite(hop_s):
-            raise UsageError(f"a hop of {hop_s} s is none; choose one up to the length of a window")
-        return WindowGrid(self.front_end.rate_hz, self.front_end.window_samples, round(hop_s * self.front_end.rate_hz))
+        """Return the windows of this model at a hop, which is rounded to whole samples."""
+        return WindowGrid(
+            self.front_end.rate_hz, self.front_end.window_samples, round(number("hop_s", hop_s) * self.front_end.rate_hz)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model file that was looked at but not loaded.
+    """A model file, whose weights are not loaded.
 
     Attributes:
         name: the file's stem.
@@ -133,23 +135,56 @@ class Model:
     sha256: str
     spec: ModelSpec
 
+    def score(
+        self,
+        samples: npt.ArrayLike,
+        rate_hz: int,
+        *,
+        hop_s: float = 0.25,
+        exact: bool = False,
+        device: str = "auto",
+        batch_size: int | None = None,
+    ) -> ScoreTrack:
+        """Score the windows of one channel of sound.
+
+        The first call loads torch and the weights. The samples are resampled to the model's rate as those of a recording.
+
+        Args:
+            samples: numbers of shape ``[n]``, such as ``soundfile.read`` gives for one channel.
+            rate_hz: samples per second.
+            hop_s: seconds between the beginnings of windows.
+            exact: score every window with the whole network, also where the fast first stage finds nothing.
+            device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+            batch_size: windows scored at a time; None for a number that suits a processor.
+
+        Returns:
+            The scores of all windows; NaN where a window holds nothing but digital silence.
+
+        Raises:
+            UsageError: for samples that are not one channel of finite numbers, and for invalid options.
+            ModelError: when the model's weights are damaged.
+        """
+        from whalescan.detector.sample_scoring import score_samples  # noqa: PLC0415 - torch takes seconds to import
+
+        return score_samples(self, samples, rate_hz, hop_s=hop_s, exact=exact, device=device, batch_size=batch_size)
+
 
 def find_model(name_or_path: str | Path | None = None) -> Model:
-    """Look at a model file: the default one (nothing, or ``default``), or the one at a path.
+    """Return the model of a file: the default one (None, empty or ``default``), or the one at a path.
 
     Raises:
-        ModelError: when the file is absent, is no whalescan model, or is damaged.
+        ModelError: when the file is absent, is not a whalescan model, or is damaged.
     """
     path = DEFAULT_MODEL if name_or_path in (None, "", "default") else Path(str(name_or_path))
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path}: no model to be read there ({error.strerror}); give a .safetensors file") from error
+        raise ModelError(f"{path}: cannot read a model there ({error.strerror}); give a .safetensors file") from error
     return Model(path.stem, path, hashlib.sha256(content).hexdigest(), parse_spec(path, _description(path, content)))
 
 
 def describe(model: Model) -> str:
-    """A model as text for a person."""
+    """Return a description of a model, as text of several lines."""
     spec = model.spec
     front_end = spec.front_end
     low_hz, top_hz = front_end.band_hz
@@ -162,7 +197,7 @@ def describe(model: Model) -> str:
         f"classes       {', '.join(spec.classes)}",
         f"thresholds    {thresholds}",
         f"window        {front_end.window_samples / front_end.rate_hz:g} s at {front_end.rate_hz} Hz",
-        f"picture       {front_end.n_bins} bins x {front_end.n_frames} frames, {low_hz:.0f} to {top_hz:.0f} Hz; frames of "
+        f"spectrogram   {front_end.n_bins} bins x {front_end.n_frames} frames, {low_hz:.0f} to {top_hz:.0f} Hz; frames of "
         f"{1000 * front_end.fft_samples / front_end.rate_hz:g} ms every "
         f"{1000 * front_end.frame_hop_samples / front_end.rate_hz:g} ms",
         f"features      {_FEATURES_TEXT[front_end.features]}",
@@ -183,7 +218,7 @@ def _glance_text(spec: ModelSpec) -> str:
 
 
 def _description(path: Path, content: bytes) -> str | None:
-    """The metadata of a safetensors file: a length, then JSON."""
+    """Return whalescan's entry in the metadata of a safetensors file, whose header is a length and JSON."""
     try:
         length = struct.unpack("<Q", content[:8])[0]
         if length > min(_LONGEST_HEADER, len(content) - 8):
@@ -199,9 +234,13 @@ def _description(path: Path, content: bytes) -> str | None:
 
 
 def parse_spec(path: Path, text: str | None) -> ModelSpec:
-    """A model's description from its JSON text."""
+    """Return a model's description from its JSON text.
+
+    Raises:
+        ModelError: when it is absent or damaged.
+    """
     if text is None:
-        raise ModelError(f"{path}: holds weights but no whalescan model; only files of `whalescan train` can be used")
+        raise ModelError(f"{path}: holds weights but is not a whalescan model; use a file that `whalescan train` wrote")
     try:
         fields = json.loads(text)
         if fields.pop("format") not in (FORMAT, FORMAT_WITH_GLANCE):
@@ -216,5 +255,7 @@ def parse_spec(path: Path, text: str | None) -> ModelSpec:
         if glance := fields.pop("glance", None):
             fields["glance"] = GlanceOptions(tuple(glance["blocks"]), tuple(float(gate) for gate in glance["gates"]))
         return ModelSpec(**fields)
+    except (ModelError, UsageError):
+        raise
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: its description is damaged ({error}); fetch the file again") from error

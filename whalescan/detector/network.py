@@ -1,4 +1,4 @@
-"""The detector: front end and network as one module, the same in training and in scanning."""
+"""The detector: front end and network as one module, the same in training and in scoring."""
 
 from __future__ import annotations
 
@@ -7,24 +7,32 @@ from collections.abc import Mapping
 
 import timm
 import torch
-from torch import Tensor, nn
-from torch.fx.experimental.optimization import fuse
+from torch import Tensor, fx, nn
 from torch.nn.functional import linear
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from whalescan.core import ModelError
 from whalescan.detector.frontend import N_CHANNELS, FrontEnd
 from whalescan.detector.model_spec import FrontEndOptions
 
 KERAS_EPS = 1e-3
-"""The ImageNet weights were trained with Keras' BatchNorm epsilon; timm's 1e-5 shifts every feature."""
+"""Epsilon of Keras' BatchNorm, with which the ImageNet weights were trained; timm's 1e-5 shifts every feature."""
 
 
 class Detector(nn.Module):
-    """Windows of sound to one logit per class.
+    """Network from windows to one logit per class.
+
+    Args:
+        architecture: name of the network in timm.
+        options: of the front end.
+        n_classes: number of classes.
 
     Shape:
         - windows: float32 ``[n_windows, window_samples]``, any scale
         - logits: float32 ``[n_windows, n_classes]``
+
+    Raises:
+        ModelError: where timm does not have the architecture.
     """
 
     def __init__(self, architecture: str, options: FrontEndOptions, n_classes: int) -> None:
@@ -33,25 +41,25 @@ class Detector(nn.Module):
         try:
             self.network: nn.Module = timm.create_model(architecture, num_classes=n_classes, in_chans=N_CHANNELS)
         except RuntimeError as error:
-            raise ModelError(f"timm {timm.__version__} has no network {architecture!r}: {error}") from error
+            raise ModelError(f"timm {timm.__version__} does not have network {architecture!r}: {error}") from error
         for module in self.network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eps = KERAS_EPS
         self.network.to(memory_format=torch.channels_last)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Logits of windows."""
+        """Return the logits of windows."""
         return self.classify(self.frontend(windows))
 
-    def classify(self, pictures: Tensor) -> Tensor:
-        """Logits of pictures ``[n_windows, 3, n_bins, n_frames]``."""
+    def classify(self, network_input: Tensor) -> Tensor:
+        """Return the logits of the front end's output ``[n_windows, 3, n_bins, n_frames]``."""
         dtype = next(self.network.parameters()).dtype
-        logits: Tensor = self.network(pictures.to(dtype, memory_format=torch.channels_last))
+        logits: Tensor = self.network(network_input.to(dtype, memory_format=torch.channels_last))
         return logits.float()
 
 
-def start_from_imagenet(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Copy ImageNet weights; the head stays as it is.
+def load_imagenet_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy ImageNet weights into a network; its classification layer stays as it is.
 
     Raises:
         ModelError: where a weight is missing or has another shape.
@@ -60,39 +68,56 @@ def start_from_imagenet(network: nn.Module, weights: Mapping[str, Tensor]) -> No
     try:
         result = network.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        raise ModelError(f"these are no weights of this network: {error}") from error
+        raise ModelError(f"these weights do not fit the network: {error}") from error
     missing = [name for name in result.missing_keys if not name.startswith("fc.")]
     if missing or result.unexpected_keys:
-        raise ModelError(f"these are no weights of this network: without {missing[:3]}, with {result.unexpected_keys[:3]}")
+        raise ModelError(
+            f"these weights do not fit the network: missing {missing[:3]}, unexpected {result.unexpected_keys[:3]}"
+        )
 
 
-def prepare_for_scanning(detector: Detector, device: torch.device, dtype: torch.dtype) -> Detector:
-    """Fold every BatchNorm into its convolution and move to the device; the detector given must not be used any more."""
+def prepare_for_inference(detector: Detector, device: torch.device, dtype: torch.dtype) -> Detector:
+    """Return a detector optimised for scoring on a device; the argument must not be used any more."""
     detector.eval()
-    detector.network = streamlined(detector.network, device, dtype)
+    detector.network = optimise_for_inference(detector.network, device, dtype)
     return detector.to(device=device)
 
 
-def streamlined(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """The same network, quicker: without BatchNorm, and on a processor with matrix products in place of 1 x 1 convolutions.
+def optimise_for_inference(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """Return a network without BatchNorm, on a device; on a processor, matrix products replace wide 1 x 1 convolutions.
 
-    The one given must not be used any more.
+    The argument must be in evaluation mode, and must not be used any more.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch.fx' own, not ours to mend
-        quick: nn.Module = fuse(network).to(device, dtype).to(memory_format=torch.channels_last)
+    _fold_batch_norms(network)
+    network.to(device, dtype).to(memory_format=torch.channels_last)
     if device.type == "cpu":
-        _use_products(quick)
+        _replace_pointwise_convolutions(network)
         if dtype == torch.bfloat16:
-            _use_rectifiers(quick)
-    return quick
+            _replace_rectifiers(network)
+    return network
 
 
-class _Product(nn.Module):
-    """A 1 x 1 convolution as the product of matrices that it is.
+def _fold_batch_norms(network: nn.Module) -> None:
+    """Fold every BatchNorm into the convolution whose output it alone takes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.fx itself
+        graph = fx.symbolic_trace(network).graph
+    modules = dict(network.named_modules())
+    for node in graph.nodes:
+        source = node.args[0] if node.args else None
+        if node.op != "call_module" or not isinstance(source, fx.Node) or source.op != "call_module":
+            continue
+        convolution, batch_norm = modules[str(source.target)], modules[str(node.target)]
+        if type(convolution) is nn.Conv2d and type(batch_norm) is nn.BatchNorm2d and len(source.users) == 1:
+            _replace_module(network, str(source.target), fuse_conv_bn_eval(convolution, batch_norm))
+            _replace_module(network, str(node.target), nn.Identity())
 
-    The results are those of the convolution; oneDNN's bfloat16 products of wide layers are up to 7 times as fast as its
-    convolutions, which put the weights into another order for each call (``benchmarks/README.md``).
+
+class _PointwiseConvolution(nn.Module):
+    """A 1 x 1 convolution, computed as a matrix product.
+
+    The results are those of the convolution. In bfloat16, oneDNN's products of wide layers are up to 7 times as fast as its
+    convolutions, which reorder the weights in each call (``benchmarks/README.md``).
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:
@@ -100,45 +125,45 @@ class _Product(nn.Module):
         self.weight = nn.Parameter(convolution.weight[:, :, 0, 0].contiguous(), requires_grad=False)
         self.bias = convolution.bias
 
-    def forward(self, cells: Tensor) -> Tensor:
-        """Channels-last cells, which are a matrix of channels already."""
-        return linear(cells.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the convolution of features in channels-last layout, which are a matrix of channels already."""
+        return linear(features.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
 
 
-_WIDE = 256
-"""Channels from which on a product is faster."""
+_MIN_CHANNELS = 256
+"""Number of input channels from which a product is faster."""
 
 
-def _use_products(network: nn.Module) -> None:
+def _replace_pointwise_convolutions(network: nn.Module) -> None:
     for name, module in list(network.named_modules()):
         if not isinstance(module, nn.Conv2d) or module.kernel_size != (1, 1) or module.groups > 1:
             continue
-        if module.stride == (1, 1) and module.in_channels >= _WIDE:
-            _put(network, name, _Product(module))
+        if module.stride == (1, 1) and module.in_channels >= _MIN_CHANNELS:
+            _replace_module(network, name, _PointwiseConvolution(module))
 
 
-class _Rectifier(nn.Module):
-    """ReLU of bfloat16 numbers by their bits: whatever has the sign is below 0 as an integer, too.
+class _IntegerRelu(nn.Module):
+    """ReLU of bfloat16 numbers, computed on their bits: a number with its sign bit set is below 0 as an integer, too.
 
-    The results are the same; torch's own goes through float32, and takes four times as long.
+    The results are the same; torch's own ReLU converts to float32, and takes four times as long.
     """
 
     def __init__(self, inplace: bool) -> None:
         super().__init__()
         self._inplace = inplace
 
-    def forward(self, cells: Tensor) -> Tensor:
-        """Cells in any layout."""
-        bits = cells.view(torch.int16)
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the rectified features, in any layout."""
+        bits = features.view(torch.int16)
         return (bits.clamp_(min=0) if self._inplace else bits.clamp(min=0)).view(torch.bfloat16)
 
 
-def _use_rectifiers(network: nn.Module) -> None:
+def _replace_rectifiers(network: nn.Module) -> None:
     for name, module in list(network.named_modules()):
         if isinstance(module, nn.ReLU):
-            _put(network, name, _Rectifier(module.inplace))
+            _replace_module(network, name, _IntegerRelu(module.inplace))
 
 
-def _put(network: nn.Module, name: str, module: nn.Module) -> None:
+def _replace_module(network: nn.Module, name: str, module: nn.Module) -> None:
     parent, _, own = name.rpartition(".")
     setattr(network.get_submodule(parent), own, module)

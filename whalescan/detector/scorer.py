@@ -1,4 +1,4 @@
-"""Windows of sound to scores, in batches."""
+"""A model on a device, and the scores of windows in batches."""
 
 from __future__ import annotations
 
@@ -8,107 +8,119 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whalescan.audio.windows import cut, hearing
+from whalescan.audio.windows import extract_windows, window_extents
 from whalescan.core import FloatArray, WindowGrid, WindowScores
 from whalescan.core.profiling import stage
 from whalescan.detector import complexity, localisation
-from whalescan.detector.device import Turns, arrive, be_repeatable, best_dtype, settle, settled
+from whalescan.detector.device import DeviceQueue, best_dtype, synchronize, synchronize_when_profiling, to_device
 from whalescan.detector.model_file import load_detector
 from whalescan.detector.model_spec import FrontEndOptions, Model
-from whalescan.detector.network import prepare_for_scanning
+from whalescan.detector.network import prepare_for_inference
 
-_BOX_LOGIT = -4.0
-"""Windows below this logit are not asked where their call is. Calibration, which gives scores meaning, has no part in it."""
+_MIN_BOX_LOGIT = -4.0
+"""Windows below this logit get no box. The logit is the network's, before calibration."""
 
 
 class Scorer:
-    """A model on a device. Scores depend on the batch's size, not on who else is scoring.
+    """A model on a device. Scores depend on the batch size, not on what else is scored at the time.
+
+    Args:
+        model: the model.
+        device: where it scores.
+        batch_size: windows scored at a time, as far as memory allows.
 
     Attributes:
-        batch_size: windows that are scored at a time, where they fit.
-        turns: of threads that score with it, and of what looks before it.
-        note: what was not as it was asked for; empty where nothing was.
+        device_queue: access of threads to the device.
+        note: what the user should know, such as a batch size that memory did not allow; empty for nothing.
     """
 
     def __init__(self, model: Model, device: torch.device, batch_size: int) -> None:
         self.spec = model.spec
         self.device = device
         self.batch_size = batch_size
-        self.turns = Turns(device)
+        self.device_queue = DeviceQueue(device)
         self.note = ""
-        self._most = batch_size
-        be_repeatable(device)
-        self._detector = prepare_for_scanning(load_detector(model), device, best_dtype(device))
+        self._max_windows = batch_size
+        self.detector = prepare_for_inference(load_detector(model), device, best_dtype(device))
         self._slope, self._offset = torch.tensor(model.spec.calibration).T
-        settle(device)  # threads have streams of their own, and will not wait for this one
+        synchronize(device)  # scoring threads use streams of their own, which do not wait for this one
 
     def score(
-        self, samples: FloatArray, grid: WindowGrid, n_windows: int, jumps: Sequence[int] = (), first: int = 0
+        self,
+        samples: FloatArray,
+        grid: WindowGrid,
+        n_windows: int,
+        discontinuities: Sequence[int] = (),
+        first_sample: int = 0,
     ) -> WindowScores:
-        """Score ``n_windows`` windows.
+        """Score windows.
 
         Args:
-            samples: float32 ``[n]``; windows that reach past the end are filled with the mirrored sound.
+            samples: float32 ``[n_samples]``; windows that reach beyond the end are filled by reflection.
             grid: distance and length of the windows.
-            n_windows: how many.
-            jumps: samples at which the clock jumps; a window hears one side of them only.
-            first: sample at which the first window begins.
+            n_windows: number of windows.
+            discontinuities: samples at which the timestamps jump, ascending; a window uses only one side of them.
+            first_sample: sample at which the first window begins.
         """
-        own = samples[first:]
-        heard = hearing(grid, 0, n_windows, len(own), [jump - first for jump in jumps if jump > first])
+        own = samples[first_sample:]
+        own_discontinuities = [sample - first_sample for sample in discontinuities if sample > first_sample]
+        extents = window_extents(grid, 0, n_windows, len(own), own_discontinuities)
         scored = []
-        with self.turns.working():
+        with self.device_queue.slot():
             for begin in range(0, n_windows, self.batch_size):
-                which = np.arange(begin, min(begin + self.batch_size, n_windows))
-                scored.append(self.look(arrive(cut(own, grid, heard, which), self.device)))
+                indices = np.arange(begin, min(begin + self.batch_size, n_windows))
+                windows = to_device(extract_windows(own, grid, extents, indices), self.device)
+                scored.append(self.score_windows(windows))
         return WindowScores.join(scored)
 
-    def look(self, windows: Tensor) -> WindowScores:
-        """Score windows ``[n_windows, window_samples]`` that are on the device, each on its own; in a turn."""
-        return WindowScores.join([self._fit(batch) for batch in windows.split(self.batch_size)])
+    def score_windows(self, windows: Tensor) -> WindowScores:
+        """Score windows ``[n_windows, window_samples]`` on the device, inside a slot of the queue."""
+        return WindowScores.join([self._score_in_memory(batch) for batch in windows.split(self.batch_size)])
 
-    def calibrated(self, logits: Tensor) -> FloatArray:
-        """Scores of logits ``[n_windows, n_classes]``."""
+    def calibrate(self, logits: Tensor) -> FloatArray:
+        """Return the calibrated scores, float32 ``[n_windows, n_classes]``, of logits of this shape."""
         scores: FloatArray = torch.sigmoid(self._slope * logits.cpu() + self._offset).numpy()
         return scores
 
-    def _fit(self, windows: Tensor) -> WindowScores:
-        """Score a batch, in parts where the device's memory does not hold it whole."""
+    def _score_in_memory(self, windows: Tensor) -> WindowScores:
+        """Score a batch, in parts where the device's memory is too small for it."""
         try:
-            if len(windows) <= self._most:
-                return self._score(windows)
+            if len(windows) <= self._max_windows:
+                return self._score_batch(windows)
         except torch.cuda.OutOfMemoryError:
             if len(windows) == 1:
                 raise
-            self._most = min(self._most, -(-len(windows) // 2))
-            self.note = f"out of memory on {self.device} with {self.batch_size} windows at a time: went on with {self._most}"
+            self._max_windows = min(self._max_windows, -(-len(windows) // 2))
+            tried = f"{self.batch_size} windows at a time"
+            self.note = f"out of memory on {self.device} with {tried}; continued with {self._max_windows}"
             torch.cuda.empty_cache()
-        step = self._most  # a part may turn out to be too large, too
-        return WindowScores.join([self._fit(windows[i : i + step]) for i in range(0, len(windows), step)])
+        step = self._max_windows  # a part may be too large as well, and reduce it further
+        parts = [windows[i : i + step] for i in range(0, len(windows), step)]
+        return WindowScores.join([self._score_in_memory(part) for part in parts])
 
-    def _score(self, windows: Tensor) -> WindowScores:
-        cells, logits, measures = self._judge(windows)
+    def _score_batch(self, windows: Tensor) -> WindowScores:
+        power, logits, measures = self.classify(windows)
         logits = logits.cpu()
         with stage("boxes"):
-            boxes = _boxes(cells, logits.amax(dim=1).numpy(), self.spec.front_end)
-        return WindowScores(self.calibrated(logits), boxes, measures.cpu().numpy())
+            boxes = _boxes(power, logits.amax(dim=1).numpy(), self.spec.front_end)
+        return WindowScores(self.calibrate(logits), boxes, measures.cpu().numpy())
 
-    def _judge(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Contrast, logits and complexity of windows; all of it on the device."""
+    def classify(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return normalised power, logits and complexity of windows, all on the device."""
         options = self.spec.front_end
-        with stage("spectrogram"), settled(self.device):
-            contrast = self._detector.frontend.contrast(windows)
-            pictures = self._detector.frontend.picture(contrast)
-        with stage("network"), settled(self.device):
-            logits = self._detector.classify(pictures)
-        with stage("complexity"), settled(self.device):
-            measures = complexity.window_complexity(contrast.cells, options.bin_hz, options.low_bin)
-        return contrast.cells, logits, measures
+        with stage("spectrogram"), synchronize_when_profiling(self.device):
+            spectrogram = self.detector.frontend.normalise(windows)
+            network_input = self.detector.frontend.network_input(spectrogram)
+        with stage("network"), synchronize_when_profiling(self.device):
+            logits = self.detector.classify(network_input)
+        with stage("complexity"), synchronize_when_profiling(self.device):
+            measures = complexity.window_complexity(spectrogram.power, options.bin_hz, options.low_bin)
+        return spectrogram.power, logits, measures
 
 
-def _boxes(contrast: Tensor, logits: FloatArray, options: FrontEndOptions) -> FloatArray:
+def _boxes(power: Tensor, logits: FloatArray, options: FrontEndOptions) -> FloatArray:
     boxes = np.full((len(logits), 4), np.nan, np.float32)
-    chosen = np.flatnonzero(logits >= _BOX_LOGIT)
+    chosen = np.flatnonzero(logits >= _MIN_BOX_LOGIT)
     if chosen.size:
-        boxes[chosen] = localisation.call_boxes(contrast[chosen].cpu().numpy(), options)
+        boxes[chosen] = localisation.trace_boxes(power[chosen].cpu().numpy(), options)
     return boxes

@@ -1,4 +1,4 @@
-"""Recordings cut into chunks of windows: the unit of Dask's work, of the journal, and of what an accident costs."""
+"""Recordings cut into chunks of windows: the unit of work for Dask, of the journal, and of what one failure can cost."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from whalescan.core import Recording, WindowGrid
 
 CHUNK_S = 160
 LONG_CHUNK_S = 900
-"""Of a survey: fewer chunks to hand out, and each still done within a minute."""
-_SURVEY_S = 100 * 3600
+"""For long surveys: fewer chunks to schedule, each still scored within a minute."""
+_LONG_SURVEY_S = 100 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,8 @@ class Chunk:
     Attributes:
         first_window: index of the first window, counted from the recording's beginning.
         n_windows: number of windows.
-        is_last: whether the recording ends with it.
-        after: the recordings in which the sound goes on, as far as windows reach.
+        is_last: whether it holds the last window of the recording.
+        following: the recordings that continue the audio, as far as the windows reach.
     """
 
     recording: Recording
@@ -30,88 +30,114 @@ class Chunk:
     first_window: int
     n_windows: int
     is_last: bool
-    after: tuple[Recording, ...] = ()
+    following: tuple[Recording, ...] = ()
 
-    def own_samples(self, grid: WindowGrid) -> tuple[int, int]:
-        """The samples that this chunk answers for, begin and end: the chunks of a recording share all its samples."""
+    def scored_span(self, grid: WindowGrid) -> tuple[int, int]:
+        """Return begin and end of the samples that this chunk reports on.
+
+        The spans of all chunks of a recording cover each of its samples exactly once.
+        """
         end = self.recording.n_samples(grid.rate_hz)
         if not self.is_last:
             end = grid.begin_sample(self.first_window + self.n_windows)
         return grid.begin_sample(self.first_window), end
 
-    def needed_samples(self, grid: WindowGrid, margin_samples: int = 0) -> tuple[int, int]:
-        """The samples that its windows cover, with a margin where there is sound: begin and end."""
+    def read_span(self, grid: WindowGrid, margin_samples: int = 0) -> tuple[int, int]:
+        """Return begin and end of the samples that its windows cover, with a margin on both sides where audio exists."""
         last = self.first_window + self.n_windows - 1
-        n_samples = sum(recording.n_samples(grid.rate_hz) for recording in (self.recording, *self.after))
+        n_samples = sum(recording.n_samples(grid.rate_hz) for recording in (self.recording, *self.following))
         begin = grid.begin_sample(self.first_window) - margin_samples
         end = grid.begin_sample(last) + grid.window_samples + margin_samples
         return max(begin, 0), min(end, n_samples)
 
 
-def following(recording: Recording, followers: Mapping[str, Recording], grid: WindowGrid) -> tuple[Recording, ...]:
-    """The recordings in which the sound of one goes on, as far as its windows reach."""
-    found: list[Recording] = []
-    while sum(one.n_samples(grid.rate_hz) for one in found) < grid.window_samples:
-        after = followers.get((found or [recording])[-1].name)
-        if after is None:
+def following_recordings(
+    recording: Recording, followers: Mapping[str, Recording], grid: WindowGrid
+) -> tuple[Recording, ...]:
+    """Return the recordings that continue the audio of one, as far as its windows reach.
+
+    Args:
+        recording: the recording.
+        followers: the recording that follows without a gap, by the name of the one before it.
+        grid: the windows.
+    """
+    following: list[Recording] = []
+    while sum(recording.n_samples(grid.rate_hz) for recording in following) < grid.window_samples:
+        follower = followers.get((following or [recording])[-1].name)
+        if follower is None:
             break
-        found.append(after)
-    return tuple(found)
+        following.append(follower)
+    return tuple(following)
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """What the windows of a recording can hear.
+class WindowExtent:
+    """The samples that the windows of a recording can reach.
 
     Attributes:
-        n_samples: its own, and those of the recordings in which its sound goes on.
-        jumps: at which of them the clock jumps.
+        n_samples: samples of the recording and of those that continue it.
+        discontinuities: samples of these at which the timestamps jump.
     """
 
     n_samples: int
-    jumps: tuple[int, ...]
+    discontinuities: tuple[int, ...]
 
 
-def reach(recording: Recording, after: Sequence[Recording], grid: WindowGrid) -> Reach:
-    """How far the windows of a recording can hear."""
+def window_extent(recording: Recording, following: Sequence[Recording], grid: WindowGrid) -> WindowExtent:
+    """Return the samples that the windows of a recording can reach."""
     begin, found = 0, []
-    for one in (recording, *after):
-        found += [begin + jump for jump in timeline.jumps(one, grid.rate_hz)]
-        begin += one.n_samples(grid.rate_hz)
-    return Reach(begin, tuple(found))
+    for part in (recording, *following):
+        found += [begin + sample for sample in timeline.discontinuities(part, grid.rate_hz)]
+        begin += part.n_samples(grid.rate_hz)
+    return WindowExtent(begin, tuple(found))
 
 
-def n_windows(recording: Recording, after: Sequence[Recording], grid: WindowGrid) -> int:
-    """Windows of a recording: where the sound goes on, one begins at every hop up to its end, to see the border whole."""
+def n_windows(recording: Recording, following: Sequence[Recording], grid: WindowGrid) -> int:
+    """Return the number of windows of a recording.
+
+    Where another recording continues the audio, a window begins at every hop up to the end, so that calls across the border
+    are covered.
+    """
     n_samples = recording.n_samples(grid.rate_hz)
-    return -(-n_samples // grid.hop_samples) if after else grid.n_windows(n_samples)
+    return -(-n_samples // grid.hop_samples) if following else grid.n_windows(n_samples)
 
 
-def chunk_windows(grid: WindowGrid, together: int, total_s: float = 0.0) -> int:
-    """Windows of a chunk: a whole number of batches, so that windows meet in the same ones however a recording is cut.
+def windows_per_chunk(grid: WindowGrid, batch_windows: int, total_s: float = 0.0) -> int:
+    """Return the number of windows of a chunk.
+
+    It is a whole number of batches, so that the same windows share a batch however a recording is cut.
 
     Args:
-        grid: distance of the windows.
-        together: windows of a batch.
-        total_s: seconds of sound in the whole survey.
+        grid: the windows.
+        batch_windows: windows of a batch.
+        total_s: seconds of audio in the whole survey.
     """
-    chunk_s = CHUNK_S if total_s < _SURVEY_S else LONG_CHUNK_S
-    return max(1, round(chunk_s * grid.rate_hz / grid.hop_samples / together)) * together
+    chunk_s = CHUNK_S if total_s < _LONG_SURVEY_S else LONG_CHUNK_S
+    return max(1, round(chunk_s * grid.rate_hz / grid.hop_samples / batch_windows)) * batch_windows
 
 
-def chunks(
+def split_recording(
     recording: Recording,
     channel: int,
     grid: WindowGrid,
-    step: int,
-    after: tuple[Recording, ...] = (),
-    kept: Sequence[tuple[int, int]] = (),
+    chunk_size: int,
+    following: tuple[Recording, ...] = (),
+    finished: Sequence[tuple[int, int]] = (),
 ) -> Iterator[Chunk]:
-    """Chunks of ``step`` windows, but for those that are ``kept``: first window and last behind, in their order."""
-    total = n_windows(recording, after, grid)
-    ends = [0, *(end for _, end in kept)]
-    begins = [*(begin for begin, _ in kept), total]
-    for begin, end in zip(ends, begins, strict=True):
-        for first in range(begin, end, step):
-            last = min(first + step, end)
-            yield Chunk(recording, channel, first, last - first, last == total, after)
+    """Yield the chunks of a channel, without the windows that are finished.
+
+    Args:
+        recording: the recording.
+        channel: 1-based.
+        grid: the windows.
+        chunk_size: windows of a chunk.
+        following: the recordings that continue the audio.
+        finished: ranges of windows to leave out, ``(first, past the last)``, ascending.
+    """
+    total = n_windows(recording, following, grid)
+    begins = [0, *(end for _, end in finished)]
+    ends = [*(begin for begin, _ in finished), total]
+    for begin, end in zip(begins, ends, strict=True):
+        for first in range(begin, end, chunk_size):
+            past_last = min(first + chunk_size, end)
+            yield Chunk(recording, channel, first, past_last - first, past_last == total, following)

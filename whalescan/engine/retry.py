@@ -1,4 +1,4 @@
-"""Work on a disk that may not answer, as those on a network do at times: it is waited for, and asked again."""
+"""Retries of file access on disks that do not answer for some time, as network disks do."""
 
 from __future__ import annotations
 
@@ -9,53 +9,59 @@ from contextvars import copy_context
 from threading import Thread
 from typing import TypeVar
 
-from whalescan.core import DiskError
+from whalescan.core import DiskError, RecordingError
 
-PATIENCE_S = 300.0
-"""How long a disk is waited for."""
-_PAUSE_S = 5.0
+DISK_TIMEOUT_S = 300.0
+"""How long to wait for a disk."""
+RETRY_INTERVAL_S = 5.0
 _T = TypeVar("_T")
 
 
-def patiently(work: Callable[[], _T], where: str) -> _T:
-    """The result of work on a disk.
+def retry_on_disk_error(operation: Callable[[], _T], path: str) -> _T:
+    """Return the result of an operation on a disk, which is repeated while the disk does not answer.
 
     Args:
-        work: reads and returns; may be done more than once.
-        where: the file that it is about, for messages.
+        operation: reads and returns; may be called several times.
+        path: the file, for messages.
 
     Raises:
-        DiskError: when there is none after `PATIENCE_S`.
+        DiskError: when there is no result after `DISK_TIMEOUT_S`.
     """
-    deadline_s = time.monotonic() + PATIENCE_S
+    deadline_s = time.monotonic() + DISK_TIMEOUT_S
     while True:
         try:
-            return _answer(work, where)
+            return _run_with_timeout(operation, path)
         except DiskError:
-            if time.monotonic() + _PAUSE_S > deadline_s:
+            if time.monotonic() + RETRY_INTERVAL_S > deadline_s:
                 raise
+        except RecordingError:
+            raise  # the file's own fault
         except OSError as error:
-            if time.monotonic() + _PAUSE_S > deadline_s:
-                raise DiskError(f"{where}: {error}; give the same command again when its disk answers") from error
-        time.sleep(_PAUSE_S)
+            if time.monotonic() + RETRY_INTERVAL_S > deadline_s:
+                raise DiskError(f"{path}: {error}; run the same command again when its disk answers") from error
+        time.sleep(RETRY_INTERVAL_S)
 
 
-def _answer(work: Callable[[], _T], where: str) -> _T:
-    """What a look at the disk gives, in a thread of its own: one that hangs cannot be stopped, only left behind."""
+def _run_with_timeout(operation: Callable[[], _T], path: str) -> _T:
+    """Return the result of an operation that runs in a thread of its own.
+
+    A thread that hangs in the file system cannot be stopped. It is a daemon, and left behind.
+    """
     result: Future[_T] = Future()
 
-    def look() -> None:
+    def run() -> None:
         try:
-            result.set_result(work())
+            result.set_result(operation())
         except BaseException as error:
             result.set_exception(error)
 
-    Thread(target=copy_context().run, args=(look,), name="whalescan-disk", daemon=True).start()  # timed as if done here
+    context = copy_context()  # its stages are timed as those of this thread
+    Thread(target=context.run, args=(run,), name="whalescan-disk", daemon=True).start()
     try:
-        return result.result(PATIENCE_S)
+        return result.result(DISK_TIMEOUT_S)
     except TimeoutError as error:
         if result.done():
-            raise  # the system's own, which is an answer
+            raise  # the operation itself raised it
         raise DiskError(
-            f"{where}: its disk did not answer for {PATIENCE_S / 60:g} minutes; give the same command again when it does"
+            f"{path}: its disk did not answer for {DISK_TIMEOUT_S / 60:g} minutes; run the same command again when it does"
         ) from error

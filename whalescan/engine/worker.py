@@ -1,9 +1,7 @@
-"""What a worker does: hear a chunk, score it, account for it. It writes nothing; all of it goes back to the client."""
+"""Work on a worker: load a chunk, score it, report on its samples. Nothing is written; all results go back to the client."""
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -16,30 +14,31 @@ from distributed import get_worker
 
 from whalescan._version import __version__
 from whalescan.audio import reading, recordings
-from whalescan.audio.windows import hearing, unheard
-from whalescan.core import BoolArray, FloatArray, GapKind, Loss, ModelError, RecordingError, WindowGrid, WindowScores
-from whalescan.core.profiling import Span, stage, watching
+from whalescan.audio.windows import uncovered_spans, window_extents
+from whalescan.core import BoolArray, FloatArray, GapKind, MissingSpan, ModelError, RecordingError, WindowGrid, WindowScores
+from whalescan.core.intervals import true_runs
+from whalescan.core.profiling import StageTiming, collect_stages, stage
 from whalescan.detector.batching import Batching, batching
 from whalescan.detector.model_spec import DEFAULT_MODEL, Model, find_model
-from whalescan.engine.chunking import Chunk, n_windows, reach
-from whalescan.engine.retry import patiently
+from whalescan.engine.chunking import Chunk, n_windows, window_extent
+from whalescan.engine.process_settings import configure_for_scoring, process_id
+from whalescan.engine.retry import retry_on_disk_error
 
 if TYPE_CHECKING:
     from whalescan.detector.glancing import AnyScorer
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Names of settings in glibc's malloc.h."""
-
 
 @dataclass(frozen=True, slots=True)
-class Task:
-    """What a worker needs to know to score a chunk.
+class ScoringTask:
+    """How the chunks of a run are scored.
 
     Attributes:
-        exact: whether every window is looked at, although the model has a glance.
-        is_timed: whether it shall say how long each stage took.
-        version: whalescan's, where the run began; another one may give other scores.
-        run: a name that no other run has.
+        batch_size: windows scored at a time.
+        exact: score every window with the whole network, although the model has a first stage.
+        is_timed: whether workers report how long each stage took.
+        version: whalescan's on the client; another one may give other scores.
+        run_id: a name that no other run has.
+        protected_process: the process whose settings stay as they are, as `process_id` names it; empty for none.
     """
 
     model: Model
@@ -49,36 +48,37 @@ class Task:
     exact: bool = False
     is_timed: bool = False
     version: str = __version__
-    run: str = field(default_factory=lambda: uuid4().hex)
+    run_id: str = field(default_factory=lambda: uuid4().hex)
+    protected_process: str = field(default_factory=process_id)
 
     @property
-    def together(self) -> Batching:
-        """Which windows are scored together."""
+    def batching(self) -> Batching:
+        """The windows that are scored together."""
         return batching(self.model.spec, self.grid, self.batch_size, self.exact)
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """A chunk's sound, ready to be scored.
+class LoadedChunk:
+    """A chunk with its audio.
 
     Attributes:
-        first: sample of these at which the first window begins; before it lies a margin.
-        samples: float32 ``[n]`` at the model's rate; nothing where there is nothing to score.
-        empty: bool ``[n]``, true where nothing could be read or nothing was recorded.
-        jumps: samples of these at which the clock jumps.
-        losses: samples of the chunk's own, from the recording's first, that are not analysed.
+        first_sample: index in ``samples`` at which the first window begins; a margin lies before it.
+        samples: float32 ``[n_samples]`` at the model's rate; empty where there is nothing to score.
+        is_empty: bool ``[n_samples]``, true where nothing could be read or nothing was recorded.
+        discontinuities: indices in ``samples`` at which the timestamps jump.
+        missing_spans: samples of the chunk's own that are not analysed, counted from the recording's first.
         problems: what was wrong, and where.
-        spans: how long it took, where that is asked for.
+        timings: how long the stages took, where that is measured.
     """
 
     chunk: Chunk
-    first: int
+    first_sample: int
     samples: FloatArray
-    empty: BoolArray
-    jumps: tuple[int, ...]
-    losses: tuple[Loss, ...]
+    is_empty: BoolArray
+    discontinuities: tuple[int, ...]
+    missing_spans: tuple[MissingSpan, ...]
     problems: tuple[str, ...]
-    spans: tuple[Span, ...] = ()
+    timings: tuple[StageTiming, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +86,30 @@ class ScoredChunk:
     """A chunk with its scores.
 
     Attributes:
-        windows: the scores; NaN where a window holds no sound.
-        losses: samples of the chunk's own that were not analysed.
+        windows: the scores; NaN for windows without audio.
+        missing_spans: samples of the chunk's own that were not analysed, counted from the recording's first.
         problems: what was wrong, and where.
-        is_final: False where another try might do better: the chunk's scoring failed, not its sound.
-        note: what the user should know of how it was done; empty where nothing is to be said.
-        spans: how long the stages took, where that is asked for.
+        is_final: False where the scoring failed, and not the audio: the next run tries again.
+        note: what the user should know about the scoring; empty for nothing.
+        timings: how long the stages took, where that is measured.
     """
 
     chunk: Chunk
     windows: WindowScores
-    losses: tuple[Loss, ...]
+    missing_spans: tuple[MissingSpan, ...]
     problems: tuple[str, ...]
     is_final: bool = True
     note: str = ""
-    spans: tuple[Span, ...] = ()
+    timings: tuple[StageTiming, ...] = ()
 
 
-class UnfitError(RecordingError):
-    """A worker that cannot do what others can.
+@dataclass(frozen=True, slots=True)
+class CancelledChunk:
+    """A chunk that was not started, because its run is ending."""
+
+
+class WorkerMismatchError(RecordingError):
+    """A worker cannot score a chunk that others may be able to score.
 
     Attributes:
         worker: its address; empty where there is none.
@@ -118,216 +123,206 @@ class UnfitError(RecordingError):
         return str(self.args[0])
 
 
-class OutOfSightError(UnfitError):
-    """A recording is not where the client saw it; maybe for this worker only."""
+class RecordingNotVisibleError(WorkerMismatchError):
+    """A recording is not where the client saw it; perhaps on this worker only."""
 
 
-@dataclass(frozen=True, slots=True)
-class CalledOff:
-    """A chunk that was not begun, since its run is to end."""
+_cancelled_runs: set[str] = set()
 
 
-_called_off: set[str] = set()
+def cancel_run(run_id: str) -> None:
+    """Let this process start no more chunks of a run; running ones are finished."""
+    _cancelled_runs.add(run_id)
 
 
-def call_off(run: str) -> None:
-    """Begin no more chunks of a run in this process; what is begun goes on."""
-    _called_off.add(run)
-
-
-def work(chunk: Chunk, task: Task) -> ScoredChunk | CalledOff:
-    """What Dask is given to do: score a chunk, unless its run is to end."""
-    if task.run in _called_off:
-        return CalledOff()
-    with watching(task.is_timed) as spans, stage("chunk"):
+def score_chunk_task(chunk: Chunk, task: ScoringTask) -> ScoredChunk | CancelledChunk:
+    """Load and score a chunk, unless its run is ending: the Dask task where any worker scores."""
+    if task.run_id in _cancelled_runs:
+        return CancelledChunk()
+    with collect_stages(task.is_timed) as timings, stage("chunk"):
         scored = score_chunk(chunk, task)
-    return replace(scored, spans=tuple(spans)) if spans else scored
+    return replace(scored, timings=tuple(timings)) if timings else scored
 
 
-def listen(chunk: Chunk, task: Task) -> Heard:
-    """The first half of that, where GPUs score: any worker may hear."""
-    with watching(task.is_timed) as spans, stage("chunk"):
-        heard = hear(chunk, task)
-    return replace(heard, spans=tuple(spans)) if spans else heard
+def load_chunk_task(chunk: Chunk, task: ScoringTask) -> LoadedChunk:
+    """Load a chunk on any worker: the first Dask task where GPU workers score."""
+    with collect_stages(task.is_timed) as timings, stage("chunk"):
+        loaded = load_chunk(chunk, task)
+    return replace(loaded, timings=tuple(timings)) if timings else loaded
 
 
-def work_for_a_gpu(heard: Heard, task: Task) -> ScoredChunk | CalledOff:
-    """The second half: score what another worker may have heard."""
-    if task.run in _called_off:
-        return CalledOff()
-    with watching(task.is_timed) as spans, stage("chunk"):
-        scored = score_heard(heard, task)
-    return replace(scored, spans=(*heard.spans, *spans)) if spans else scored
+def score_loaded_chunk_task(loaded: LoadedChunk, task: ScoringTask) -> ScoredChunk | CancelledChunk:
+    """Score a loaded chunk on a GPU worker, unless its run is ending: the second Dask task there."""
+    if task.run_id in _cancelled_runs:
+        return CancelledChunk()
+    with collect_stages(task.is_timed) as timings, stage("chunk"):
+        scored = score_loaded_chunk(loaded, task)
+    return replace(scored, timings=(*loaded.timings, *timings)) if timings else scored
 
 
-def score_chunk(chunk: Chunk, task: Task) -> ScoredChunk:
-    """Read, score and account for one chunk.
+def score_chunk(chunk: Chunk, task: ScoringTask) -> ScoredChunk:
+    """Load and score a chunk.
 
     Raises:
-        RecordingError: when the recording cannot be read now.
-        ModelError: when the model is another one, or not there.
+        RecordingError: when the recording cannot be read at present.
+        ModelError: when the model is absent or another one.
     """
-    return score_heard(hear(chunk, task), task)
+    return score_loaded_chunk(load_chunk(chunk, task), task)
 
 
-def hear(chunk: Chunk, task: Task) -> Heard:
-    """Read a chunk, and note what of it cannot be analysed.
+def load_chunk(chunk: Chunk, task: ScoringTask) -> LoadedChunk:
+    """Read the audio of a chunk, and find which of its samples cannot be analysed.
 
     Raises:
-        UnfitError: when this is another version of whalescan.
-        OutOfSightError: when the recording is not where the client saw it.
-        DiskError: when the disk did not answer.
-        RecordingError: when the file cannot be opened any more, or is another one now.
+        WorkerMismatchError: when this is another version of whalescan.
+        RecordingNotVisibleError: when the recording is not where the client saw it.
+        DiskError: when the disk does not answer.
+        RecordingError: when the file cannot be opened any more, or was replaced.
     """
     if task.version != __version__:
-        raise UnfitError(
-            f"has whalescan {__version__}, where the run has {task.version}; install the same there", _address()
+        raise WorkerMismatchError(
+            f"has whalescan {__version__}, the run {task.version}; install the same version there", _worker_address()
         )
-    begin, end = chunk.needed_samples(task.grid, task.together.margin_samples)
-    first = chunk.own_samples(task.grid)[0] - begin
-    sound = _read(chunk, task.grid.rate_hz, begin, end)
-    within = reach(chunk.recording, chunk.after, task.grid)
-    beside = unheard(task.grid, n_windows(chunk.recording, chunk.after, task.grid), within.n_samples, within.jumps)
-    own = [(a, min(b, chunk.recording.n_samples(task.grid.rate_hz))) for a, b in beside]
-    return Heard(
+    grid, recording = task.grid, chunk.recording
+    begin, end = chunk.read_span(grid, task.batching.margin_samples)
+    first_sample = chunk.scored_span(grid)[0] - begin
+    segment = _read_with_retry(chunk, grid.rate_hz, begin, end)
+    extent = window_extent(recording, chunk.following, grid)
+    uncovered = uncovered_spans(grid, n_windows(recording, chunk.following, grid), extent.n_samples, extent.discontinuities)
+    return LoadedChunk(
         chunk,
-        first,
-        sound.samples,
-        sound.lost | sound.silent,
-        tuple(jump - begin for jump in within.jumps if begin < jump < end),
-        _losses(sound, first, chunk, task.grid, beside),
-        (*sound.problems, *_said_of_unheard([span for span in own if span[0] < span[1]], task.grid)),
+        first_sample,
+        segment.samples,
+        segment.is_unreadable | segment.is_dropout,
+        tuple(sample - begin for sample in extent.discontinuities if begin < sample < end),
+        _missing_spans(segment, first_sample, chunk, grid, uncovered),
+        (*segment.problems, *_uncovered_problem(uncovered, recording.n_samples(grid.rate_hz), grid)),
     )
 
 
-def score_heard(heard: Heard, task: Task) -> ScoredChunk:
-    """Score what was heard."""
-    chunk, empty = heard.chunk, heard.empty
-    if empty.all():
-        return ScoredChunk(chunk, _no_scores(chunk, task), heard.losses, heard.problems)
+def score_loaded_chunk(loaded: LoadedChunk, task: ScoringTask) -> ScoredChunk:
+    """Score a loaded chunk; windows of which nothing was recorded get NaN.
+
+    Raises:
+        ModelError: when the model is absent or another one.
+    """
+    chunk, first_sample = loaded.chunk, loaded.first_sample
+    if loaded.is_empty.all():
+        return ScoredChunk(chunk, _nan_scores(chunk, task), loaded.missing_spans, loaded.problems)
     scorer = _scorer(task)
-    windows = scorer.score(heard.samples, task.grid, chunk.n_windows, heard.jumps, heard.first)
-    if empty.any():
-        own = empty[heard.first :]
-        n_sounding = np.concatenate([[0], np.cumsum(~own)])
-        jumps = [jump - heard.first for jump in heard.jumps if jump > heard.first]
-        begins, ends = hearing(task.grid, 0, chunk.n_windows, len(own), jumps).T
-        windows.scores[n_sounding[ends] == n_sounding[begins]] = np.nan
-    return ScoredChunk(chunk, windows, heard.losses, heard.problems, note=scorer.note)
+    windows = scorer.score(loaded.samples, task.grid, chunk.n_windows, loaded.discontinuities, first_sample)
+    if loaded.is_empty.any():
+        is_empty = loaded.is_empty[first_sample:]
+        n_recorded = np.concatenate([[0], np.cumsum(~is_empty)])
+        discontinuities = [sample - first_sample for sample in loaded.discontinuities if sample > first_sample]
+        begins, ends = window_extents(task.grid, 0, chunk.n_windows, len(is_empty), discontinuities).T
+        windows.scores[n_recorded[ends] == n_recorded[begins]] = np.nan
+    return ScoredChunk(chunk, windows, loaded.missing_spans, loaded.problems, note=scorer.note)
 
 
-def given_up(chunk: Chunk, task: Task, problem: str) -> ScoredChunk:
-    """A chunk without scores, all of it lost, to be tried again by the next run."""
-    begin, end = chunk.own_samples(task.grid)
-    lost = (Loss(begin, end, GapKind.UNREADABLE),)
-    return ScoredChunk(chunk, _no_scores(chunk, task), lost, (problem,), is_final=False)
+def failed_chunk(chunk: Chunk, task: ScoringTask, problem: str) -> ScoredChunk:
+    """Return a chunk without scores, all of it missing, to be scored by the next run."""
+    begin, end = chunk.scored_span(task.grid)
+    missing = (MissingSpan(begin, end, GapKind.UNREADABLE),)
+    return ScoredChunk(chunk, _nan_scores(chunk, task), missing, (problem,), is_final=False)
 
 
-# ------------------------------------------------------------------------------------------------ reading
+def _read_with_retry(chunk: Chunk, rate_hz: int, begin: int, end: int) -> reading.AudioSegment:
+    """Read samples of a chunk, and wait for a disk that does not answer."""
+    for recording in (chunk.recording, *chunk.following):
+        if not retry_on_disk_error(recording.path.exists, str(recording.path)):
+            remedy = "restore it and run the same command again"
+            raise RecordingNotVisibleError(f"{recording.path}: no longer exists; {remedy}", _worker_address())
+    return retry_on_disk_error(partial(_read, chunk, rate_hz, begin, end), str(chunk.recording.path))
 
 
-def _read(chunk: Chunk, rate_hz: int, begin: int, end: int) -> reading.Sound:
-    """What a chunk's windows cover; a disk that does not answer is waited for."""
-    for recording in (chunk.recording, *chunk.after):
-        if not patiently(recording.path.exists, str(recording.path)):
-            remedy = "bring it back and give the same command again"
-            raise OutOfSightError(f"{recording.path}: is not there any more; {remedy}", _address())
-    return patiently(partial(_read_now, chunk, rate_hz, begin, end), str(chunk.recording.path))
-
-
-def _read_now(chunk: Chunk, rate_hz: int, begin: int, end: int) -> reading.Sound:
-    sound = reading.read(chunk.recording, chunk.channel, rate_hz, begin, end, chunk.after)
+def _read(chunk: Chunk, rate_hz: int, begin: int, end: int) -> reading.AudioSegment:
+    segment = reading.read(chunk.recording, chunk.channel, rate_hz, begin, end, chunk.following)
     if recordings.has_changed(chunk.recording):
-        raise RecordingError(f"{chunk.recording.path}: changed while it was analysed; give the same command again")
-    return sound
+        raise RecordingError(f"{chunk.recording.path}: changed while it was analysed; run the same command again")
+    return segment
 
 
-def _address() -> str:
+def _worker_address() -> str:
     try:
         return str(get_worker().address)
     except ValueError:  # called without Dask
         return ""
 
 
-def _said_of_unheard(beside: Sequence[tuple[int, int]], grid: WindowGrid) -> Iterator[str]:
-    """The same for every chunk of a recording, so that it is said once."""
-    if beside:
-        lost_s = grid.seconds(sum(end - begin for begin, end in beside))
+def _uncovered_problem(uncovered: Sequence[tuple[int, int]], n_samples: int, grid: WindowGrid) -> Iterator[str]:
+    """Yield the problem of samples that lie in no window; the same text for every chunk of a recording."""
+    uncovered_samples = sum(max(min(end, n_samples) - begin, 0) for begin, end in uncovered)
+    if uncovered_samples:
         half_s, hop_s = grid.seconds(grid.window_samples / 2), grid.seconds(grid.hop_samples)
-        why = f"choose a hop of {half_s:g} s or less" if hop_s > half_s else f"they are in pieces of less than {half_s:g} s"
-        yield f"{lost_s:.1f} s beside jumps of the clock lie in no window; {why}"
+        short = f"these segments are shorter than {half_s:g} s"
+        reason = f"choose a hop of {half_s:g} s or less" if hop_s > half_s else short
+        yield f"{grid.seconds(uncovered_samples):.1f} s beside timestamp discontinuities lie in no window; {reason}"
 
 
-def _losses(
-    sound: reading.Sound, first: int, chunk: Chunk, grid: WindowGrid, beside: Sequence[tuple[int, int]]
-) -> tuple[Loss, ...]:
-    """What of a chunk's own samples, from ``first`` on, could not be read, was never recorded, or lies in no window."""
-    begin, end = chunk.own_samples(grid)
-    own = slice(first, first + end - begin)
-    lost, silent = sound.lost[own].copy(), sound.silent[own]
-    for a, b in beside:  # what of them lies in the recordings behind is theirs to hear
-        lost[max(a - begin, 0) : max(b - begin, 0)] = True
-    kinds = (lost, GapKind.UNREADABLE), (silent & ~lost, GapKind.DROPOUT)
-    return tuple(Loss(begin + a, begin + b, kind) for where, kind in kinds for a, b in _runs(where))
+def _missing_spans(
+    segment: reading.AudioSegment,
+    first_sample: int,
+    chunk: Chunk,
+    grid: WindowGrid,
+    uncovered: Sequence[tuple[int, int]],
+) -> tuple[MissingSpan, ...]:
+    """Return a chunk's own samples that could not be read, were never recorded, or lie in no window."""
+    begin, end = chunk.scored_span(grid)
+    own = slice(first_sample, first_sample + end - begin)
+    is_unreadable, is_dropout = segment.is_unreadable[own].copy(), segment.is_dropout[own]
+    for uncovered_begin, uncovered_end in uncovered:  # those beyond the recording are the next recording's to report
+        is_unreadable[max(uncovered_begin - begin, 0) : max(uncovered_end - begin, 0)] = True
+    kinds = (is_unreadable, GapKind.UNREADABLE), (is_dropout & ~is_unreadable, GapKind.DROPOUT)
+    return tuple(
+        MissingSpan(begin + first, begin + past_last, kind)
+        for is_missing, kind in kinds
+        for first, past_last in true_runs(is_missing).tolist()
+    )
 
 
-def _runs(where: BoolArray) -> list[tuple[int, int]]:
-    """Begin and end of each run of true values."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], where, [False]]).astype(np.int8)))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
-
-
-# ------------------------------------------------------------------------------------------------ the model
-
-
-def _no_scores(chunk: Chunk, task: Task) -> WindowScores:
+def _nan_scores(chunk: Chunk, task: ScoringTask) -> WindowScores:
     n = chunk.n_windows
     nan = np.full((n, 4), np.nan, np.float32)
     return WindowScores(np.full((n, len(task.model.spec.classes)), np.nan, np.float32), nan, nan)
 
 
-_loading = Lock()
+_model_lock = Lock()
 
 
-def _scorer(task: Task) -> AnyScorer:
-    """The model, loaded once in each process."""
-    with stage("wait for model"), _loading:
-        return _load_scorer(str(task.model.path), task.model.sha256, task.device, task.batch_size, task.exact)
+def _scorer(task: ScoringTask) -> AnyScorer:
+    """Return the scorer of a task; each process loads it once."""
+    with stage("wait for model"), _model_lock:
+        if task.protected_process != process_id():
+            configure_for_scoring()
+        return cached_scorer(str(task.model.path), task.model.sha256, task.device, task.batch_size, task.exact)
 
 
 @lru_cache(maxsize=1)
-def _load_scorer(path: str, sha256: str, device: str, batch_size: int, exact: bool) -> AnyScorer:
-    with stage("import torch"):
-        from whalescan.detector.glancing import load_scorer  # takes seconds, and a client does without it
-
-    _keep_memory()
-    with stage("load model"):
-        return load_scorer(same_model(path, sha256), device, batch_size, exact)
-
-
-def _keep_memory() -> None:
-    """Let glibc keep freed memory for the next batch.
-
-    Dask's nannies tell it to hand every block back; fetching them anew took a third of all the time of a worker.
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            libc.mallopt(_MMAP_THRESHOLD, 2**25)
-            libc.mallopt(_TRIM_THRESHOLD, 2**30)
-
-
-def same_model(path: str, sha256: str) -> Model:
-    """The model that a run began with, as it lies here: a package of another place has the default one, too.
+def cached_scorer(path: str, sha256: str, device: str, batch_size: int, exact: bool) -> AnyScorer:
+    """Return the scorer of a model file; the last one is kept.
 
     Raises:
-        ModelError: when it is not here, or another one is.
+        ModelError: when the model is absent, damaged or another one.
+        UsageError: when the device does not exist.
     """
-    for there in (path, DEFAULT_MODEL):
+    with stage("import torch"):
+        from whalescan.detector.glancing import load_scorer  # takes seconds, and a client does not need it
+    with stage("load model"):
+        return load_scorer(find_same_model(path, sha256), device, batch_size, exact)
+
+
+def find_same_model(path: str, sha256: str) -> Model:
+    """Return the model with a hash: the file at a path, or this package's default model.
+
+    Raises:
+        ModelError: when neither has this hash.
+    """
+    for candidate in (path, DEFAULT_MODEL):
         try:
-            model = find_model(there)
+            model = find_model(candidate)
         except ModelError:
             continue
         if model.sha256 == sha256:
             return model
-    raise ModelError(f"{path}: not the model that the run began with, or none is there; restore it")
+    raise ModelError(f"{path}: absent, or not the model that the run began with; restore it")

@@ -1,1 +1,1 @@
-"""How good a detector is: detections against annotations, and scores against labelled clips."""
+"""Evaluation: detections compared with annotations, and scores compared with labelled clips."""

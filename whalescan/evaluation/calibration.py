@@ -1,144 +1,153 @@
-"""A model whose scores mean something in continuous sound: calibrated on it, with a threshold for a rate of false alarms.
+"""Calibration of a model on annotated recordings, with a threshold for a rate of false positives.
 
-Clips are half calls, an ocean is a hundredth. So after training a score says little about how often it is right at sea; what
-detections in annotated recordings turned out to be says it. Two numbers are fitted to them, which changes no ranking.
+Half of the clips of a training contain a call, but only a hundredth of a recording. So after training, scores
+overestimate the probability of a call. Two parameters are fitted to the detections of an evaluation; they do not change the
+ranking.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression
 
 from whalescan._version import __version__
 from whalescan.core import TableError, UsageError
 from whalescan.detector.model_spec import DEFAULT_MODEL, Model, ModelSpec, find_model
-from whalescan.evaluation.evaluate import Evaluation
-from whalescan.evaluation.matching import Verdict
+from whalescan.detector.score_calibration import fit_platt, log_odds
+from whalescan.evaluation.comparison import Evaluation
+from whalescan.evaluation.matching import MatchOutcome
 from whalescan.evaluation.metrics import PER_HOUR
+from whalescan.tables.run_json import RUN_JSON, read_run_json
 
 _FEWEST = 10
-"""Hits, and false alarms, without which two numbers cannot be fitted."""
-_CERTAIN = 1e-6
+"""Smallest number of true positives, and of false positives, to which a calibration is fitted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Calibrating:
-    """What was fitted.
+class CalibrationFit:
+    """A fitted calibration.
 
     Attributes:
-        slope, offset: ``sigmoid(slope * logit + offset)`` of an old score is the share of calls among its detections.
-        threshold: new score above which false alarms are expected as often as was asked for.
-        expected_per_hour: that rate.
-        n_hits, n_false, hours: what it was fitted on.
+        slope, offset: ``sigmoid(slope * logit + offset)`` of an old score is the share of true positives.
+        threshold: new score above which false positives are expected at the wanted rate.
+        expected_per_hour: the wanted rate of false positives.
+        n_true_positives, n_false_positives, hours: the detections to which it was fitted, and the analysed hours.
     """
 
     slope: float
     offset: float
     threshold: float
     expected_per_hour: float
-    n_hits: int
-    n_false: int
+    n_true_positives: int
+    n_false_positives: int
     hours: float
 
 
-def fit(found: Evaluation, per_hour: float) -> Calibrating:
+def fit_calibration(evaluation: Evaluation, per_hour: float) -> CalibrationFit:
     """Fit calibration and threshold to the detections of an evaluation.
 
-    The threshold comes from the fall-off of the false alarms: above a high score they thin out exponentially in log-odds
-    (peaks over a threshold, Pickands 1975, with a shape of 0), so that a rate can be read off below one in all the hours.
+    The threshold comes from the distribution of the false positives: above a high score, their log-odds are exponentially
+    distributed (peaks over threshold, Pickands 1975, with shape 0). So rates below one false positive in all hours can be
+    extrapolated.
+
+    Args:
+        evaluation: the evaluation.
+        per_hour: wanted rate of false positives.
 
     Raises:
-        UsageError: when there are too few hits or false alarms, or the rate is none.
+        UsageError: when there are too few true or false positives, or the rate is invalid.
     """
     if not 0 < per_hour < math.inf:
-        raise UsageError(f"a threshold for {per_hour:g} false positives per hour cannot be chosen; give a rate above 0")
-    events = [event for result in found.recordings for event in result.events]
-    odds = {
-        verdict: _log_odds([e.selection.score for e in events if e.verdict is verdict and e.selection.score is not None])
-        for verdict in (Verdict.HIT, Verdict.FALSE)
-    }
-    hits, false = odds[Verdict.HIT], odds[Verdict.FALSE]
-    if min(len(hits), len(false)) < _FEWEST:
-        raise UsageError(
-            f"{len(hits)} hits and {len(false)} false alarms are too few to calibrate on; give more annotated recordings"
-        )
-    fitted = LogisticRegression(C=1e3).fit(
-        np.concatenate([hits, false])[:, None], np.repeat([1, 0], [len(hits), len(false)])
+        raise UsageError(f"invalid false_positives_per_hour {per_hour:g}: expected a value above 0 to calibrate a model")
+    true_positives, false_positives = (
+        log_odds(_scores(evaluation, outcome)) for outcome in (MatchOutcome.TRUE_POSITIVE, MatchOutcome.FALSE_POSITIVE)
     )
-    slope, offset = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    n_true, n_false = len(true_positives), len(false_positives)
+    if min(n_true, n_false) < _FEWEST:
+        raise UsageError(
+            f"{n_true} true and {n_false} false positives are too few to calibrate on: at least {_FEWEST} of each are "
+            "needed; add annotated recordings"
+        )
+    is_call = np.repeat([True, False], [n_true, n_false])
+    slope, offset = fit_platt(np.concatenate([true_positives, false_positives]), is_call)
     if slope <= 0:
         raise UsageError(
-            "higher scores are no likelier to be calls here; this model cannot be calibrated on these recordings"
+            "the model cannot be calibrated on these recordings: detections with higher scores are not more often calls"
         )
-    edge = _tail_level(false, per_hour, found.curve.hours)
+    edge = _tail_level(false_positives, per_hour, evaluation.curve.hours)
     threshold = 1 / (1 + math.exp(-(slope * edge + offset)))
-    return Calibrating(slope, offset, _rounded_up(threshold), per_hour, len(hits), len(false), found.curve.hours)
+    return CalibrationFit(slope, offset, _rounded_up(threshold), per_hour, n_true, n_false, evaluation.curve.hours)
 
 
-def recalibrated(spec: ModelSpec, fitted: Calibrating, column: int, found: Evaluation) -> ModelSpec:
-    """The model with new meaning of one class's scores."""
+def _scores(evaluation: Evaluation, outcome: MatchOutcome) -> list[float]:
+    events = (event for result in evaluation.recordings for event in result.events)
+    return [e.selection.score for e in events if e.outcome is outcome and e.selection.score is not None]
+
+
+def calibrated_spec(spec: ModelSpec, fit: CalibrationFit, column: int, evaluation: Evaluation) -> ModelSpec:
+    """Return the description of the model with the calibration and threshold of one class."""
     slope, offset = spec.calibration[column]
     pairs, thresholds = list(spec.calibration), list(spec.thresholds)
-    pairs[column] = (fitted.slope * slope, fitted.slope * offset + fitted.offset)
-    thresholds[column] = fitted.threshold
-    metrics = spec.metrics | {"continuous sound, calibrated on": _about(found, fitted)}
+    pairs[column] = (fit.slope * slope, fit.slope * offset + fit.offset)
+    thresholds[column] = fit.threshold
+    metrics = spec.metrics | {"continuous sound, calibrated on": _stored_metrics(evaluation, fit)}
     return replace(
         spec, calibration=tuple(pairs), thresholds=tuple(thresholds), metrics=metrics, whalescan_version=__version__
     )
 
 
-def _about(found: Evaluation, fitted: Calibrating) -> dict[str, Any]:
-    """What stands in the model of how good it was before; ranks, and what follows from them, are still the same."""
+def _stored_metrics(evaluation: Evaluation, fit: CalibrationFit) -> dict[str, Any]:
+    """Return the metrics for the model file. Calibration changes no ranking, so they hold for the calibrated model, too."""
+    curve = evaluation.curve
     return {
-        "recordings": [result.recording.name for result in found.recordings],
-        "hours": round(found.curve.hours, 3),
-        "n_calls": found.curve.n_calls,
-        "average_precision": found.curve.average_precision(),
-        "recall_at_false_positives_per_hour": {f"{f:g}": found.curve.recall_at(f) for f in PER_HOUR},
-        "fitted": asdict(fitted),
+        "recordings": [result.recording.name for result in evaluation.recordings],
+        "hours": round(curve.hours, 3),
+        "n_calls": curve.n_calls,
+        "average_precision": curve.average_precision(),
+        "recall_at_false_positives_per_hour": {f"{f:g}": curve.recall_at(f) for f in PER_HOUR},
+        "fitted": {
+            "slope": fit.slope,
+            "offset": fit.offset,
+            "threshold": fit.threshold,
+            "expected_per_hour": fit.expected_per_hour,
+            "n_hits": fit.n_true_positives,
+            "n_false": fit.n_false_positives,
+            "hours": fit.hours,
+        },
     }
 
 
-def model_of(run: Path) -> Model:
-    """The model that a run was made with.
+def model_of_run(run: Path) -> Model:
+    """Return the model of a run.
 
     Raises:
-        TableError: when the folder is no run, or the model file is another one by now.
+        TableError: when the folder is not an output folder of a run, or the model file has changed since.
     """
-    path = run / "run.json"
+    document = read_run_json(run)
     try:
-        document = json.loads(path.read_bytes())
         file, sha256 = document["options"]["model"] or DEFAULT_MODEL, document["model"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TableError(f"{path}: no finished run there ({error}); give the folder that `run` wrote") from error
+    except (KeyError, TypeError) as error:
+        raise TableError(f"{run / RUN_JSON}: no finished run there ({error}); give the output folder of a run") from error
     model = find_model(file)
     if model.sha256 != sha256:
-        raise TableError(f"{model.path}: not the file that {run} was made with; give the `run` command again")
+        raise TableError(f"{model.path}: changed since {run} was made with it; give the `run` command again")
     return model
 
 
-def _log_odds(scores: Sequence[float]) -> npt.NDArray[np.float64]:
-    clipped = np.clip(np.array(scores, np.float64), _CERTAIN, 1 - _CERTAIN)
-    return np.log(clipped / (1 - clipped))
-
-
 def _rounded_up(threshold: float) -> float:
-    """To four decimals, as tables print scores, and inside (0, 1): a threshold that finds nothing is none."""
+    """Return a threshold with four decimals, as tables have, strictly between 0 and 1."""
     return min(max(math.ceil(threshold * 1e4), 1), 9999) / 1e4
 
 
-def _tail_level(false: npt.NDArray[np.float64], per_hour: float, hours: float) -> float:
-    """Log-odds above which ``per_hour`` false alarms are expected."""
-    descending = np.sort(false)[::-1]
-    # the tail begins where it holds twice what is wanted, but not so high that too few lie in it
+def _tail_level(false_positives: npt.NDArray[np.float64], per_hour: float, hours: float) -> float:
+    """Return the log-odds above which ``per_hour`` false positives are expected."""
+    descending = np.sort(false_positives)[::-1]
+    # the tail has twice as many false positives as wanted, and no fewer than can be fitted to
     n = min(max(_FEWEST, round(2 * per_hour * hours)), len(descending) - 1)
     start = descending[n]
     mean_excess = float(np.mean(descending[:n] - start))

@@ -1,17 +1,18 @@
-"""Which detection heard which call: one to one, the surest first.
+"""One-to-one matching of detections with annotated calls, in the order of scores.
 
-The rule, as `RULE` says it for people:
+The rule, of which `RULE` is a summary:
 
-1. Detections are taken from the highest score to the lowest; of equal ones, the earlier first.
-2. Each takes the nearest call that is still free and whose middle lies within the tolerance of its own: a *hit*.
-3. One that finds no such call, but lies as near to a selection that counts neither way, is set *aside*. Such a selection is
-   never used up: nothing near it counts, however much is found there.
-4. Any other is *false*, also one that lies near calls that are all taken: a call found twice is one hit and one false.
-5. A call that no detection took is *missed*.
+1. Detections are matched from the highest score to the lowest; of equal scores, the earlier detection first.
+2. A detection is matched with the nearest unmatched call whose middle lies within the tolerance of its own middle, and is a
+   *true positive*.
+3. A detection without such a call, but within the tolerance of an ignored selection, is *ignored*. Any number of detections
+   may be ignored because of one selection.
+4. Other detections are *false positives*. Two detections of one call are a true positive and a false positive.
+5. A call without a detection is a *false negative*.
 
-What a detection became follows from those above it alone. So one matching serves every threshold, and no threshold's hits
-depend on what lies below it. The price is that the rule is greedy: of two calls closer than twice the tolerance, a sure
-detection between them may take the one that a fainter detection could have had.
+The outcome of a detection only depends on detections with higher scores. So one matching holds for every threshold, and the
+true positives of a threshold do not depend on detections below it. The rule is greedy: of two calls that are closer than
+twice the tolerance, a detection between them may be matched with the one that a lower-scored detection needs.
 """
 
 from __future__ import annotations
@@ -22,77 +23,78 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 RULE = (
-    "one to one, the highest score first: a detection takes the nearest free call whose middle lies within "
-    "{tolerance_s:g} s of its own; near none but an uncertain selection it is set aside; "
-    "else it is false, also where the call was taken before"
+    "one to one, the highest score first: a detection is matched with the nearest unmatched call whose middle lies within "
+    "{tolerance_s:g} s of its own; near no call but an ignored selection it is ignored; "
+    "otherwise it is a false positive, also near a call that is already matched"
 )
 _ROUNDING_S = 1e-6
-"""Tables give microseconds, so a distance is not known better."""
+"""Precision of times in tables."""
 
 
-class Verdict(StrEnum):
-    """What a detection became, or a call that none heard."""
+class MatchOutcome(StrEnum):
+    """Outcome of a detection, or of a call without a detection. The values are cells of ``events.csv``."""
 
-    HIT = "hit"
-    FALSE = "false"
-    ASIDE = "aside"
-    MISSED = "missed"
+    TRUE_POSITIVE = "hit"
+    FALSE_POSITIVE = "false"
+    IGNORED = "aside"
+    FALSE_NEGATIVE = "missed"
 
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """Detections and calls of one recording, told apart.
+    """Matches of the detections and calls of one recording.
 
     Attributes:
-        verdicts: of each detection, in the order in which they were given: hit, false or aside.
-        taken: for each detection the position of the call that it took; None where it took none.
-        missed: positions of the calls that none took, ascending.
+        outcomes: outcome of each detection, in the given order: true positive, false positive or ignored.
+        matched_calls: index of the call of each detection; None without one.
+        false_negatives: indices of the calls without a detection, ascending.
     """
 
-    verdicts: tuple[Verdict, ...]
-    taken: tuple[int | None, ...]
-    missed: tuple[int, ...]
+    outcomes: tuple[MatchOutcome, ...]
+    matched_calls: tuple[int | None, ...]
+    false_negatives: tuple[int, ...]
 
 
 def match(
     middles_s: Sequence[float],
     scores: Sequence[float],
     calls_s: Sequence[float],
-    aside_s: Sequence[float],
+    ignored_s: Sequence[float],
     tolerance_s: float,
 ) -> Matching:
-    """Match the detections of one recording with its calls, by the rule above.
+    """Match the detections of one recording with its calls.
 
     Args:
-        middles_s: middle of each detection, in seconds from the recording's first sample.
-        scores: of each detection; any numbers of which higher means surer.
+        middles_s: middle of each detection, in seconds from the first sample of the recording.
+        scores: score of each detection, on any scale.
         calls_s: middles of the calls.
-        aside_s: middles of the selections that count neither way.
-        tolerance_s: largest distance of two middles that match; 0 or more.
+        ignored_s: middles of the ignored selections.
+        tolerance_s: largest distance between the middles of a match, at least 0.
     """
-    calls, aside = _Line(calls_s), _Line(aside_s)
-    verdicts = [Verdict.FALSE] * len(middles_s)
-    taken: list[int | None] = [None] * len(middles_s)
-    free = [True] * len(calls_s)
+    calls, ignored = _SortedTimes(calls_s), _SortedTimes(ignored_s)
+    outcomes = [MatchOutcome.FALSE_POSITIVE] * len(middles_s)
+    matched_calls: list[int | None] = [None] * len(middles_s)
+    is_unmatched = [True] * len(calls_s)
     for i in sorted(range(len(middles_s)), key=lambda i: (-scores[i], middles_s[i])):
-        candidates = [call for call in calls.within(middles_s[i], tolerance_s) if free[call]]
+        candidates = [call for call in calls.within(middles_s[i], tolerance_s) if is_unmatched[call]]
         if candidates:
             nearest = min(candidates, key=lambda call: abs(calls_s[call] - middles_s[i]))
-            free[nearest], taken[i], verdicts[i] = False, nearest, Verdict.HIT
-        elif aside.within(middles_s[i], tolerance_s):
-            verdicts[i] = Verdict.ASIDE
-    return Matching(tuple(verdicts), tuple(taken), tuple(call for call, is_free in enumerate(free) if is_free))
+            is_unmatched[nearest], matched_calls[i], outcomes[i] = False, nearest, MatchOutcome.TRUE_POSITIVE
+        elif ignored.within(middles_s[i], tolerance_s):
+            outcomes[i] = MatchOutcome.IGNORED
+    false_negatives = tuple(call for call, unmatched in enumerate(is_unmatched) if unmatched)
+    return Matching(tuple(outcomes), tuple(matched_calls), false_negatives)
 
 
-class _Line:
-    """Moments in the order of time, to find those near another without looking at all of them."""
+class _SortedTimes:
+    """Times with a binary search for those near another time."""
 
-    def __init__(self, moments_s: Sequence[float]) -> None:
-        self._order = sorted(range(len(moments_s)), key=lambda i: moments_s[i])
-        self._moments_s = [moments_s[i] for i in self._order]
+    def __init__(self, times_s: Sequence[float]) -> None:
+        self._order = sorted(range(len(times_s)), key=lambda i: times_s[i])
+        self._times_s = [times_s[i] for i in self._order]
 
-    def within(self, moment_s: float, tolerance_s: float) -> list[int]:
-        """Positions of those at most a tolerance away, the earliest first."""
-        reach_s = tolerance_s + _ROUNDING_S
-        first = bisect_left(self._moments_s, moment_s - reach_s)
-        return self._order[first : bisect_right(self._moments_s, moment_s + reach_s)]
+    def within(self, time_s: float, tolerance_s: float) -> list[int]:
+        """Return the indices of the times at most a tolerance away, the earliest first."""
+        distance_s = tolerance_s + _ROUNDING_S
+        first = bisect_left(self._times_s, time_s - distance_s)
+        return self._order[first : bisect_right(self._times_s, time_s + distance_s)]

@@ -1,1 +1,1 @@
-"""What people look at: pictures of sound, figures, and the report. Facts go in and bytes come out; no file is read here."""
+"""Report of a survey as one HTML page, with its figures, contact sheets and tables. It is made of data; no file is read."""

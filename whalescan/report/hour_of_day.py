@@ -1,155 +1,247 @@
-"""Calls against the hour of day."""
+"""Figures of detections by hour of the day, with the darkness at the recorder's position."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, tzinfo
+from dataclasses import dataclass
+from datetime import UTC, timedelta, tzinfo
 
-from whalescan.core import Position
-from whalescan.detections.hour_of_day import HourOfDay, by_hour_of_day
-from whalescan.detections.presence import Bin
-from whalescan.report import axes
-from whalescan.report.axes import Scale
-from whalescan.report.sun import Sky, skies
-from whalescan.report.svg import CROSS, Box, Drawing, Figure, Mark, Path, Table, Text, bars, legend, px
-from whalescan.report.text import HOUR_NS, count
+from astral import Observer
+from astral.sun import elevation
 
-_WIDTH_PX, _LEFT_PX, _RIGHT_PX, _TOP_PX, _FOOT_PX = 900.0, 60.0, 890.0, 64.0, 300.0
+from whalescan.core import Position, from_ns
+from whalescan.core.text import count
+from whalescan.detections.detection_rates import HourOfDayRate, hour_of_day_rates
+from whalescan.detections.presence import PresenceBin
+from whalescan.report.svg import (
+    CROSS,
+    Drawing,
+    Figure,
+    Scale,
+    SvgElement,
+    SvgPath,
+    SvgRect,
+    SvgText,
+    Table,
+    axis_end,
+    bars,
+    bottom_axis,
+    left_axis,
+    legend,
+    px,
+)
+
+SUNSET_DEGREES = -0.833
+"""Elevation of the sun's centre when its upper edge touches the horizon, with refraction in a standard atmosphere."""
+TWILIGHT_DEGREES = -6.0
+"""Elevation at which civil twilight ends."""
+_ELEVATION_STEP = timedelta(minutes=10)
+_MAX_DAYS = 92
+"""Days for which elevations are computed, evenly spaced: sunset differs by minutes between neighbouring days."""
+_HOUR_NS = 3600 * 10**9
+_WIDTH_PX, _LEFT_PX, _RIGHT_PX, _TOP_PX, _BASE_PX = 900.0, 60.0, 890.0, 64.0, 300.0
 _BAR_PX, _CAP_PX = 18.0, 3.0
 _SKY_PX = 16.0
-"""Height of the strip that shows the sky."""
-_SHADES = 4
-"""Steps in which the background of an hour grows darker with the share of night."""
-_HOW = (
-    "Calls that were not rejected, over the hours analysed in that hour of the day, on the channel with most of them. "
-    "Whiskers: exact 95 % Poisson intervals, as if calls were independent; whales call in bouts, so true ones are wider. A "
-    f"whisker that leaves the figure ends without a cap. {CROSS} marks hours of the day without effort. "
+"""Height of the strip that shows darkness."""
+_N_SHADES = 4
+"""Steps in which the background of an hour darkens with the share of night."""
+_CAPTION = (
+    "Detections that were not rejected, per hour analysed in that hour of the day, on the channel with most of them. "
+    "Whiskers: exact 95 % Poisson intervals, as if detections were independent; whales call in bouts, so true intervals are "
+    "wider. A whisker that leaves the figure ends without a cap. "
+    f"{CROSS} marks hours of the day without effort. "
 )
-_NIGHT = (
+_DARKNESS_CAPTION = (
     "The strip below shows how much of each hour was night (sun more than 6° below the horizon, filled), civil twilight "
-    "(striped) and day (empty) on the days with effort; the background is shaded the more, the longer the sun was down."
+    "(striped) and day (empty) on the days with effort; the background is darker, the longer the sun was down."
 )
-_NO_NIGHT = "Name the recorder's position (--position) to see night and day."
+_NO_POSITION = "Give the position of the recorder (option position) to see night and day."
 
 
-def diel_figures(
-    hourly: Sequence[Bin], local_hourly: Sequence[Bin], daily: Sequence[Bin], zone: tzinfo | None, position: Position | None
-) -> list[Figure]:
-    """Calls per hour against the hour of day in UTC, and in local time where a zone is named.
+@dataclass(frozen=True, slots=True)
+class DarknessShares:
+    """Shares of twilight and night in an hour of the day, over the days of a survey; 0 to 1 each, the rest is day.
+
+    Attributes:
+        twilight: the sun is below the horizon by at most 6 degrees.
+        night: it is lower than that.
+    """
+
+    twilight: float
+    night: float
+
+    @property
+    def dark(self) -> float:
+        """Share between sunset and sunrise."""
+        return self.twilight + self.night
+
+
+def darkness_by_hour(daily: Sequence[PresenceBin], position: Position, zone: tzinfo) -> tuple[DarknessShares, ...]:
+    """Return the darkness of the 24 hours of the day, on the days with effort; on all days where none has effort.
+
+    It is counted from the sun's elevation every ten minutes. Times of sunrise are not used, because a polar night has none.
 
     Args:
-        hourly: full UTC hours.
-        local_hourly: full hours of the zone.
-        daily: full UTC days.
-        zone: for local time; None where nobody named one.
-        position: of the recorder; None where nobody said.
+        daily: full UTC days; at least one.
+        position: of the recorder.
+        zone: time zone of the hours.
     """
-    if not hourly:
-        return [Figure("diel", "Calls by hour of day", "No recording has a known start, so nothing can be said of hours.")]
-    sky = _skies(daily, position, UTC)
-    figures = [_figure("diel-utc", "UTC", by_hour_of_day(hourly, UTC), sky, f"{_HOW}{_NO_NIGHT if sky is None else _NIGHT}")]
-    if zone is not None and local_hourly:
-        caption = f"The same calls and the same effort as above, by the clock of {zone}."
-        hours = by_hour_of_day(local_hourly, zone)
-        figures.append(_figure("diel-local", f"local time ({zone})", hours, _skies(daily, position, zone), caption))
-    return figures
-
-
-def _skies(daily: Sequence[Bin], position: Position | None, zone: tzinfo) -> tuple[Sky, ...] | None:
-    return None if position is None else skies(daily, position, zone)
-
-
-def _figure(name: str, clock: str, hours: Sequence[HourOfDay], sky: Sequence[Sky] | None, caption: str) -> Figure:
-    return Figure(name, f"Calls per hour by hour of day, {clock}", caption, _drawing(clock, hours, sky), _table(hours, sky))
-
-
-def _drawing(clock: str, hours: Sequence[HourOfDay], sky: Sequence[Sky] | None) -> Drawing:
-    y = Scale(0, _highest(hours), _FOOT_PX, _TOP_PX)
-    marks: list[Mark] = []
-    if sky:
-        marks += _background(sky)
-    marks += axes.left_axis(y, _LEFT_PX, _RIGHT_PX, "calls per analysed hour")
-    marks.append(bars(((_x(one.hour), y(0), y(one.per_hour or 0)) for one in hours), "rate", _BAR_PX))
-    marks.append(Path("".join(_whisker(one, y) for one in hours), "whisker"))
-    marks += [Text(_x(one.hour), _FOOT_PX - 7, CROSS, "middle", "missing") for one in hours if not one.analysed_ns]
-    across = Scale(-0.5, 23.5, _LEFT_PX, _RIGHT_PX)
-    named = [(one.hour, f"{one.hour:02d}") for one in hours]
-    marks += axes.bottom_axis(across, _FOOT_PX, named, "" if sky else f"hour of day, {clock}")
-    if sky:
-        marks += _strip(sky)
-        middle = (_LEFT_PX + _RIGHT_PX) / 2
-        marks.append(Text(middle, _FOOT_PX + 42 + _SKY_PX, f"hour of day, {clock}", "middle", "soft"))
-    return Drawing(
-        f"Calls per analysed hour by hour of day, {clock}",
-        _in_words(hours),
-        _WIDTH_PX,
-        _FOOT_PX + (50 + _SKY_PX if sky else 42),
-        tuple(marks),
+    observer = Observer(position.latitude, position.longitude)
+    n_moments, n_twilight, n_night = [0] * 24, [0] * 24, [0] * 24
+    for begin_ns in _sampled_days(daily):
+        for i in range(144):
+            moment = from_ns(begin_ns) + (i + 0.5) * _ELEVATION_STEP
+            degrees, hour = elevation(observer, moment, with_refraction=False), moment.astimezone(zone).hour
+            n_moments[hour] += 1
+            n_night[hour] += degrees < TWILIGHT_DEGREES
+            n_twilight[hour] += TWILIGHT_DEGREES <= degrees < SUNSET_DEGREES
+    # A survey of one day can lack an hour, where daylight saving time begins.
+    return tuple(
+        DarknessShares(twilight / (n or 1), night / (n or 1))
+        for n, twilight, night in zip(n_moments, n_twilight, n_night, strict=True)
     )
 
 
-def _in_words(hours: Sequence[HourOfDay]) -> str:
-    n_calls, analysed_h = sum(one.n_calls for one in hours), sum(one.analysed_ns for one in hours) / HOUR_NS
-    rated = [(rate, one.hour) for one in hours if (rate := one.per_hour) is not None]
-    if not n_calls or not rated:
-        return f"{count(n_calls, 'call')} in {analysed_h:,.2f} analysed hours."
-    highest, hour = max(rated, key=lambda pair: pair[0])
-    return f"{count(n_calls, 'call')} in {analysed_h:,.2f} analysed hours; most in hour {hour:02d}, {highest:,.3g} an hour."
+def _sampled_days(daily: Sequence[PresenceBin]) -> list[int]:
+    begins_ns = [day.begin_ns for day in daily if day.analysed_ns] or [day.begin_ns for day in daily]
+    n = min(len(begins_ns), _MAX_DAYS)
+    return [begins_ns[i * len(begins_ns) // n] for i in range(n)]
 
 
-def _highest(hours: Sequence[HourOfDay]) -> float:
-    """The top of the axis: all bars, and whiskers up to twice the highest of them; one of seconds of effort is endless."""
-    rate = max((one.per_hour or 0 for one in hours), default=0)
-    whisker = max((one.interval[1] for one in hours if one.interval), default=0)
-    return axes.ceiling(min(whisker, 2 * rate) or whisker)
+def hour_of_day_figures(
+    hourly: Sequence[PresenceBin],
+    local_hourly: Sequence[PresenceBin],
+    daily: Sequence[PresenceBin],
+    zone: tzinfo | None,
+    position: Position | None,
+) -> list[Figure]:
+    """Return detections per hour by hour of the day in UTC, and in local time where a time zone is given.
+
+    Args:
+        hourly: full UTC hours.
+        local_hourly: full hours of the time zone.
+        daily: full UTC days.
+        zone: time zone of local time; None where it is not given.
+        position: of the recorder; None where it is not given.
+    """
+    if not hourly:
+        caption = "No recording has a known start time, so rates by hour of day are not known."
+        return [Figure("diel", "Detections by hour of day", caption)]
+    darkness = _darkness(daily, position, UTC)
+    caption = f"{_CAPTION}{_NO_POSITION if darkness is None else _DARKNESS_CAPTION}"
+    figures = [_figure("diel-utc", "UTC", hour_of_day_rates(hourly, UTC), darkness, caption)]
+    if zone is not None and local_hourly:
+        caption = f"The same detections and effort as above, by the clock of {zone}."
+        rates = hour_of_day_rates(local_hourly, zone)
+        figures.append(_figure("diel-local", f"local time ({zone})", rates, _darkness(daily, position, zone), caption))
+    return figures
+
+
+def _darkness(daily: Sequence[PresenceBin], position: Position | None, zone: tzinfo) -> tuple[DarknessShares, ...] | None:
+    return None if position is None else darkness_by_hour(daily, position, zone)
+
+
+def _figure(
+    name: str, clock: str, rates: Sequence[HourOfDayRate], darkness: Sequence[DarknessShares] | None, caption: str
+) -> Figure:
+    title = f"Detections per hour by hour of day, {clock}"
+    return Figure(name, title, caption, _drawing(clock, rates, darkness), _table(rates, darkness))
+
+
+def _drawing(clock: str, rates: Sequence[HourOfDayRate], darkness: Sequence[DarknessShares] | None) -> Drawing:
+    y = Scale(0, _axis_end(rates), _BASE_PX, _TOP_PX)
+    elements: list[SvgElement] = []
+    if darkness:
+        elements += _background(darkness)
+    elements += left_axis(y, _LEFT_PX, _RIGHT_PX, "detections per analysed hour")
+    elements.append(bars(((_x(rate.hour), y(0), y(rate.detections_per_hour or 0)) for rate in rates), "rate", _BAR_PX))
+    elements.append(SvgPath("".join(_whisker(rate, y) for rate in rates), "whisker"))
+    for rate in rates:
+        if not rate.analysed_ns:
+            elements.append(SvgText(_x(rate.hour), _BASE_PX - 7, CROSS, "middle", "missing"))
+    hours = [(rate.hour, f"{rate.hour:02d}") for rate in rates]
+    label = f"hour of day, {clock}"
+    elements += bottom_axis(Scale(-0.5, 23.5, _LEFT_PX, _RIGHT_PX), _BASE_PX, hours, "" if darkness else label)
+    if darkness:
+        elements += _darkness_strip(darkness)
+        elements.append(SvgText((_LEFT_PX + _RIGHT_PX) / 2, _BASE_PX + 42 + _SKY_PX, label, "middle", "soft"))
+    return Drawing(
+        f"Detections per analysed hour by hour of day, {clock}",
+        _description(rates),
+        _WIDTH_PX,
+        _BASE_PX + (50 + _SKY_PX if darkness else 42),
+        tuple(elements),
+    )
+
+
+def _description(rates: Sequence[HourOfDayRate]) -> str:
+    n_detections, analysed_h = sum(rate.n_detections for rate in rates), sum(rate.analysed_ns for rate in rates) / _HOUR_NS
+    total = f"{count(n_detections, 'detection')} in {analysed_h:,.2f} analysed hours"
+    known = [(per_hour, rate.hour) for rate in rates if (per_hour := rate.detections_per_hour) is not None]
+    if not n_detections or not known:
+        return f"{total}."
+    highest, hour = max(known, key=lambda pair: pair[0])
+    return f"{total}; most in hour {hour:02d}, {highest:,.3g} per hour."
+
+
+def _axis_end(rates: Sequence[HourOfDayRate]) -> float:
+    """Return the end of the axis: all bars, and whiskers up to twice the highest bar, because some are very long."""
+    highest_bar = max((rate.detections_per_hour or 0 for rate in rates), default=0)
+    highest_whisker = max((rate.interval[1] for rate in rates if rate.interval), default=0)
+    return axis_end(min(highest_whisker, 2 * highest_bar) or highest_whisker)
 
 
 def _x(hour: int) -> float:
     return _LEFT_PX + (hour + 0.5) * (_RIGHT_PX - _LEFT_PX) / 24
 
 
-def _whisker(one: HourOfDay, y: Scale) -> str:
-    if one.interval is None:
+def _whisker(rate: HourOfDayRate, y: Scale) -> str:
+    if rate.interval is None:
         return ""
-    low, high = one.interval
-    x, caps = _x(one.hour), [low] if high > y.high else [low, high]
+    low, high = rate.interval
+    x, caps = _x(rate.hour), [low] if high > y.high else [low, high]
     upright = f"M{px(x)} {px(y(low))}V{px(y(min(high, y.high)))}"
     return upright + "".join(f"M{px(x - _CAP_PX)} {px(y(cap))}h{px(2 * _CAP_PX)}" for cap in caps)
 
 
-def _background(sky: Sequence[Sky]) -> list[Mark]:
-    """The darker, the longer the sun is down in an hour."""
+def _background(darkness: Sequence[DarknessShares]) -> list[SvgElement]:
+    """Return a background that is darker, the longer the sun is down in an hour."""
     pitch = (_RIGHT_PX - _LEFT_PX) / 24
-    steps = ((hour, round(_SHADES * one.sun_is_down)) for hour, one in enumerate(sky))
-    return [Box(_LEFT_PX + hour * pitch, _TOP_PX, pitch, _FOOT_PX - _TOP_PX, f"dark-{step}") for hour, step in steps if step]
-
-
-def _strip(sky: Sequence[Sky]) -> list[Mark]:
-    """Shares of night and twilight, stacked, hour by hour."""
-    pitch, foot = (_RIGHT_PX - _LEFT_PX) / 24, _FOOT_PX + 24 + _SKY_PX
-    night = [(_x(hour), foot, foot - _SKY_PX * one.night) for hour, one in enumerate(sky)]
-    twilight = [(x, head, head - _SKY_PX * one.twilight) for (x, _, head), one in zip(night, sky, strict=True)]
+    steps = ((hour, round(_N_SHADES * shares.dark)) for hour, shares in enumerate(darkness))
     return [
-        Box(_LEFT_PX, foot - _SKY_PX, _RIGHT_PX - _LEFT_PX, _SKY_PX, "outline"),
-        bars(night, "night", pitch - 1),
-        bars(twilight, "twilight", pitch - 1),
-        Text(_LEFT_PX - 7, foot - 3, "sky", "end", "soft"),
-        *legend(_LEFT_PX, 16, [("rate", "calls per analysed hour"), ("night", "night"), ("twilight", "civil twilight")]),
+        SvgRect(_LEFT_PX + hour * pitch, _TOP_PX, pitch, _BASE_PX - _TOP_PX, f"dark-{step}") for hour, step in steps if step
     ]
 
 
-def _table(hours: Sequence[HourOfDay], sky: Sequence[Sky] | None) -> Table:
-    columns = ("Hour", "Calls", "Analysed (h)", "Calls per hour", "95 % from", "95 % to")
-    rows = tuple(_row(one) for one in hours)
-    if not sky:
+def _darkness_strip(darkness: Sequence[DarknessShares]) -> list[SvgElement]:
+    """Return the shares of night and twilight, stacked, for each hour."""
+    pitch, base = (_RIGHT_PX - _LEFT_PX) / 24, _BASE_PX + 24 + _SKY_PX
+    night = [(_x(hour), base, base - _SKY_PX * shares.night) for hour, shares in enumerate(darkness)]
+    twilight = [(x, top, top - _SKY_PX * shares.twilight) for (x, _, top), shares in zip(night, darkness, strict=True)]
+    entries = [("rate", "detections per analysed hour"), ("night", "night"), ("twilight", "civil twilight")]
+    return [
+        SvgRect(_LEFT_PX, base - _SKY_PX, _RIGHT_PX - _LEFT_PX, _SKY_PX, "outline"),
+        bars(night, "night", pitch - 1),
+        bars(twilight, "twilight", pitch - 1),
+        SvgText(_LEFT_PX - 7, base - 3, "sky", "end", "soft"),
+        *legend(_LEFT_PX, 16, entries),
+    ]
+
+
+def _table(rates: Sequence[HourOfDayRate], darkness: Sequence[DarknessShares] | None) -> Table:
+    columns = ("Hour", "Detections", "Analysed (h)", "Detections per hour", "95 % from", "95 % to")
+    rows = tuple(_row(rate) for rate in rates)
+    if not darkness:
         return Table(columns, rows)
-    shares = ((f"{100 * one.night:.0f}", f"{100 * one.twilight:.0f}") for one in sky)
-    return Table((*columns, "Night (%)", "Twilight (%)"), tuple((*row, *two) for row, two in zip(rows, shares, strict=True)))
+    cells = ((f"{100 * shares.night:.0f}", f"{100 * shares.twilight:.0f}") for shares in darkness)
+    return Table(
+        (*columns, "Night (%)", "Twilight (%)"), tuple((*row, *some) for row, some in zip(rows, cells, strict=True))
+    )
 
 
-def _row(one: HourOfDay) -> tuple[str, ...]:
-    effort = f"{one.analysed_ns / HOUR_NS:,.3f}"
-    if one.interval is None:
-        return f"{one.hour:02d}", f"{one.n_calls:,}", effort, "no effort", "-", "-"
-    low, high = one.interval
-    return f"{one.hour:02d}", f"{one.n_calls:,}", effort, f"{one.per_hour:,.3f}", f"{low:,.3f}", f"{high:,.3f}"
+def _row(rate: HourOfDayRate) -> tuple[str, ...]:
+    hour, number, effort = f"{rate.hour:02d}", f"{rate.n_detections:,}", f"{rate.analysed_ns / _HOUR_NS:,.3f}"
+    if rate.interval is None:
+        return hour, number, effort, "no effort", "-", "-"
+    low, high = rate.interval
+    return hour, number, effort, f"{rate.detections_per_hour:,.3f}", f"{low:,.3f}", f"{high:,.3f}"

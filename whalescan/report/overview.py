@@ -1,4 +1,4 @@
-"""The survey at a glance: a sentence, and its numbers."""
+"""Overview of a survey: a sentence, and its key numbers."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections import Counter
 from dataclasses import dataclass
 
 from whalescan.core import Position, Status
-from whalescan.detections.presence import Result
-from whalescan.report.problems import n_without_clock
-from whalescan.report.report_data import ReportFacts
-from whalescan.report.text import count, day, hours, percent, threshold
+from whalescan.core.text import count, hours, percent, threshold_text, utc_date
+from whalescan.detections.presence import Presence
+from whalescan.report.report_data import ReportData
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
-    """A number with what it counts, and what else there is to say of it."""
+class KeyNumber:
+    """A number with its label and a note; the note is empty where there is none."""
 
     label: str
     value: str
@@ -22,127 +21,124 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
-    """What a survey comes to.
+class Overview:
+    """Summary of a survey.
 
     Attributes:
-        sentence: to be put into somebody else's report as it stands.
+        sentence: summary that can be copied into another report.
         numbers: the same, to be looked up.
-        others: calls of classes that do not count in hours and days, by label.
+        other_classes: detections of classes that do not count in hours and days, by label.
     """
 
     sentence: str
-    numbers: tuple[Number, ...]
-    others: tuple[tuple[str, int], ...]
+    numbers: tuple[KeyNumber, ...]
+    other_classes: tuple[tuple[str, int], ...]
 
 
-def glance(facts: ReportFacts) -> Glance:
-    """Sum up a survey."""
-    counted = [call for call, counts in zip(facts.calls, facts.counts.tolist(), strict=True) if counts]
-    others = Counter(call.label for call, counts in zip(facts.calls, facts.counts.tolist(), strict=True) if not counts)
-    reviews = Counter(call.review for call in counted)
-    n_found = sum(call.score is not None for call in counted)
-    return Glance(
-        " ".join([_effort(facts), _calls(facts, n_found, len(counted), reviews), _presence(facts)]).strip(),
-        (*_sound(facts), *_numbers(n_found, len(counted), reviews), *_days(facts)),
+def survey_overview(data: ReportData) -> Overview:
+    """Return the summary of a survey."""
+    counted, others = [], Counter[str]()
+    for detection, is_counted in zip(data.detections, data.is_counted.tolist(), strict=True):
+        if is_counted:
+            counted.append(detection)
+        else:
+            others[detection.label] += 1
+    reviews = Counter(detection.review for detection in counted)
+    n_added = sum(detection.score is None for detection in counted)
+    n_found = len(counted) - n_added
+    return Overview(
+        " ".join([_effort_sentence(data), _detections_sentence(data, n_found, n_added, reviews), _presence_sentence(data)]),
+        (*_effort_numbers(data), *_detection_numbers(n_found, n_added, reviews), *_day_numbers(data)),
         tuple(sorted(others.items())),
     )
 
 
-def recorded_s(facts: ReportFacts) -> float:
-    """Sound in all readable recordings together; where two run at the same time, both count."""
-    return sum(row.recording.duration_s for row in facts.files if row.recording)
-
-
-def analysed_s(facts: ReportFacts) -> float:
-    """Likewise, what of it was analysed."""
-    return sum(row.outcome.analysed_s for row in facts.files)
-
-
-def _n_channels(facts: ReportFacts) -> int:
-    """On which there are calls; one that is heard on several counts on each."""
-    return len({call.channel for call in facts.calls})
-
-
-def _effort(facts: ReportFacts) -> str:
-    whole_s, part_s = recorded_s(facts), analysed_s(facts)
-    when = f"{'On' if len(facts.daily) == 1 else 'From'} {_span(facts)} (UTC), " if facts.daily else ""
-    n = n_without_clock(facts) if facts.daily else 0
-    timeless = (
-        f" {n:,} of the recordings {'has' if n == 1 else 'have'} no known start and may be of other dates." if n else ""
+def _effort_sentence(data: ReportData) -> str:
+    dates = f"{'On' if len(data.daily) == 1 else 'From'} {_date_range(data)} (UTC), " if data.daily else ""
+    n = data.n_without_start_time if data.daily else 0
+    without_start = (
+        f" {n:,} of the recordings {'has' if n == 1 else 'have'} no known start time and may be of other dates." if n else ""
     )
+    recorded, analysed, share = hours(data.recorded_s), hours(data.analysed_s), percent(data.analysed_s, data.recorded_s)
     return (
-        f"{when}{count(len(facts.files), 'recording')} hold{'s' if len(facts.files) == 1 else ''} {hours(whole_s)} of "
-        f"sound, of which {hours(part_s)} ({percent(part_s, whole_s)}) were analysed.{timeless}"
+        f"{dates}{count(len(data.files), 'recording')} hold{'s' if len(data.files) == 1 else ''} {recorded} of sound, of "
+        f"which {analysed} ({share}) {'was' if analysed == '1 hour' else 'were'} analysed.{without_start}"
     )
 
 
-def _span(facts: ReportFacts) -> str:
-    first, last = (day(facts.daily[place].begin_ns) for place in (0, -1))
+def _date_range(data: ReportData) -> str:
+    first, last = utc_date(data.daily[0].begin_ns), utc_date(data.daily[-1].begin_ns)
     return first if first == last else f"{first} to {last}"
 
 
-def _calls(facts: ReportFacts, n_found: int, n_all: int, reviews: Counter[str]) -> str:
-    detector = facts.provenance.get("detector", "whalescan")
-    added = f" People added {count(n_all - n_found, 'call')}." if n_all > n_found else ""
-    judged = (
-        f"People confirmed {reviews['yes']:,} of them, rejected {reviews['no']:,} and left {reviews['maybe']:,} in doubt; "
-        f"{reviews['unreviewed']:,} {'is' if reviews['unreviewed'] == 1 else 'are'} not reviewed."
+def _detections_sentence(data: ReportData, n_found: int, n_added: int, reviews: Counter[str]) -> str:
+    detector = data.provenance.get("detector", "whalescan")
+    channels = " on all channels together" if len({detection.channel for detection in data.detections}) > 1 else ""
+    n_all, n_unreviewed = n_found + n_added, reviews["unreviewed"]
+    none_reviewed = ", none reviewed" if n_all and n_unreviewed == n_all else ""
+    found = (
+        f"{detector} found {count(n_found, 'detection')}{channels} with a score of at least {threshold_text(data.threshold)}"
+        f"{none_reviewed}."
     )
-    where = " on all channels together" if _n_channels(facts) > 1 else ""
-    found = f"{detector} found {count(n_found, 'call')}{where} with a score of at least {threshold(facts.threshold)}."
-    return f"{found}{added} {judged if n_all else ''}".strip()
+    added = f" Reviewers added {count(n_added, 'call')}." if n_added else ""
+    if not n_all or none_reviewed:
+        return f"{found}{added}"
+    reviewed = (
+        f" Reviewers confirmed {reviews['yes']:,}, rejected {reviews['no']:,} and answered maybe for {reviews['maybe']:,}; "
+        f"{n_unreviewed:,} {'is' if n_unreviewed == 1 else 'are'} not reviewed."
+    )
+    return f"{found}{added}{reviewed}"
 
 
-def _presence(facts: ReportFacts) -> str:
-    if not facts.daily:
-        return "No recording has a known start, so nothing is said of hours and days."
-    results = Counter(one.result for one in facts.daily)
-    available = len(facts.daily) - results[Result.NOT_AVAILABLE]
+def _presence_sentence(data: ReportData) -> str:
+    if not data.daily:
+        return "No recording has a known start time, so presence by hour and day is not known."
+    days = Counter(day.result for day in data.daily)
+    n_with_effort = len(data.daily) - days[Presence.NOT_AVAILABLE]
     return (
-        f"Of {count(available, 'day')} with effort, the whales were DETECTED on {results[Result.DETECTED]:,}, "
-        f"POSSIBLY_DETECTED on {results[Result.POSSIBLY_DETECTED]:,} and NOT_DETECTED on {results[Result.NOT_DETECTED]:,}."
+        f"Presence on {count(n_with_effort, 'day')} with effort: DETECTED on {days[Presence.DETECTED]:,}, "
+        f"POSSIBLY_DETECTED on {days[Presence.POSSIBLY_DETECTED]:,} and NOT_DETECTED on {days[Presence.NOT_DETECTED]:,}."
     )
 
 
-def _sound(facts: ReportFacts) -> list[Number]:
-    whole_s, part_s = recorded_s(facts), analysed_s(facts)
-    statuses = Counter(row.outcome.status for row in facts.files)
-    named = ", ".join(f"{statuses[status]:,} {status}" for status in Status if statuses[status])
+def _effort_numbers(data: ReportData) -> list[KeyNumber]:
+    statuses = Counter(row.outcome.status for row in data.files)
+    by_status = ", ".join(f"{statuses[status]:,} {status}" for status in Status if statuses[status])
     numbers = [
-        Number("Recordings", f"{len(facts.files):,}", named),
-        Number("Recorded", hours(whole_s)),
-        Number("Analysed", hours(part_s), percent(part_s, whole_s)),
-        Number("Lost or failed", hours(max(whole_s - part_s, 0)), "of what could be opened"),
+        KeyNumber("Recordings", f"{len(data.files):,}", by_status),
+        KeyNumber("Recorded", hours(data.recorded_s)),
+        KeyNumber("Analysed", hours(data.analysed_s), percent(data.analysed_s, data.recorded_s)),
+        KeyNumber("Not analysed", hours(max(data.recorded_s - data.analysed_s, 0)), "of readable recordings"),
     ]
-    if facts.daily:
-        numbers.append(Number("Dates (UTC)", _span(facts), count(len(facts.daily), "day")))
-    if facts.position is not None:
-        numbers.append(Number("Position", _where(facts.position)))
+    if data.daily:
+        numbers.append(KeyNumber("Dates (UTC)", _date_range(data), count(len(data.daily), "day")))
+    if data.position is not None:
+        numbers.append(KeyNumber("Position", _position_text(data.position)))
     return numbers
 
 
-def _where(position: Position) -> str:
-    north = f"{abs(position.latitude):.4f}° {'N' if position.latitude >= 0 else 'S'}"
-    return f"{north}, {abs(position.longitude):.4f}° {'E' if position.longitude >= 0 else 'W'}"
+def _position_text(position: Position) -> str:
+    latitude = f"{abs(position.latitude):.4f}° {'N' if position.latitude >= 0 else 'S'}"
+    return f"{latitude}, {abs(position.longitude):.4f}° {'E' if position.longitude >= 0 else 'W'}"
 
 
-def _numbers(n_found: int, n_all: int, reviews: Counter[str]) -> list[Number]:
+def _detection_numbers(n_found: int, n_added: int, reviews: Counter[str]) -> list[KeyNumber]:
+    added = f"and {count(n_added, 'call')} that reviewers added" if n_added else ""
     return [
-        Number("Calls found", f"{n_found:,}", f"and {n_all - n_found:,} that people added" if n_all > n_found else ""),
-        Number("Confirmed", f"{reviews['yes']:,}"),
-        Number("In doubt", f"{reviews['maybe']:,}"),
-        Number("Rejected", f"{reviews['no']:,}"),
-        Number("Not reviewed", f"{reviews['unreviewed']:,}"),
+        KeyNumber("Detections", f"{n_found:,}", added),
+        KeyNumber("Confirmed", f"{reviews['yes']:,}"),
+        KeyNumber("Maybe", f"{reviews['maybe']:,}"),
+        KeyNumber("Rejected", f"{reviews['no']:,}"),
+        KeyNumber("Not reviewed", f"{reviews['unreviewed']:,}"),
     ]
 
 
-def _days(facts: ReportFacts) -> list[Number]:
-    if not facts.daily:
+def _day_numbers(data: ReportData) -> list[KeyNumber]:
+    if not data.daily:
         return []
-    results = Counter(one.result for one in facts.daily)
-    with_calls = sum(one.n_detections > 0 for one in facts.daily)
+    days = Counter(day.result for day in data.daily)
+    n_with_detections = sum(day.n_detections > 0 for day in data.daily)
     return [
-        Number("Days with calls", f"{with_calls:,}", "rejected ones left out"),
-        *(Number(f"Days {result}", f"{results[result]:,}") for result in Result),
+        KeyNumber("Days with detections", f"{n_with_detections:,}", "without rejected ones"),
+        *(KeyNumber(f"Days {result}", f"{days[result]:,}") for result in Presence),
     ]

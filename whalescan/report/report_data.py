@@ -1,4 +1,4 @@
-"""What a report is made of."""
+"""Data that a report is made of."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from whalescan.core import Detection, FloatArray, Gap, IntArray, Position
-from whalescan.detections.presence import Bin
-from whalescan.report.spectrogram import Picture
-from whalescan.tables.csvs import FileRow
+from whalescan.core import BoolArray, Detection, FloatArray, Gap, IntArray, Position, RecordingResult
+from whalescan.detections.presence import PresenceBin
+from whalescan.report.spectrogram_image import SpectrogramImage
 
 
 @dataclass(frozen=True, slots=True)
-class Complexity:
-    """Complexity of the windows around a call.
+class ComplexitySeries:
+    """Complexity of the windows around a detection.
 
     Attributes:
-        middles_s: float64 ``[n]``, the windows' middles, from the recording's first sample.
+        middles_s: float64 ``[n]``, the midpoints of the windows, from the recording's first sample.
         values: float32 ``[n, 4]``: H, C_SQ, C_JSD, C_TV, each 0 to 1; NaN where a window holds no sound.
     """
 
@@ -30,76 +29,93 @@ class Complexity:
 
 
 @dataclass(frozen=True, slots=True)
-class Exhibit:
-    """A call on the contact sheet.
+class ContactSheetEntry:
+    """A detection on a contact sheet.
 
     Attributes:
-        call: with what people said of it.
-        start_utc: when it began; None where the recording has no clock.
-        picture: some seconds around it; None where the sound cannot be read.
-        note: why there is no picture, and what helps; empty where there is one.
+        detection: with its review.
+        start_utc: its begin; None where the recording has no known start.
+        image: spectrogram of some seconds around it; None where the sound cannot be read.
+        note: why there is no image, and the remedy; empty where there is one.
         complexity: of the same seconds; None where it is not stored.
     """
 
-    call: Detection
+    detection: Detection
     start_utc: datetime | None
-    picture: Picture | None
+    image: SpectrogramImage | None
     note: str
-    complexity: Complexity | None
+    complexity: ComplexitySeries | None
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
-    """Calls chosen by one rule, in the order in which they are shown.
+class ContactSheet:
+    """Detections selected by one rule, in the order in which they are shown.
 
     Attributes:
         title: such as ``Highest scores``.
-        rule: how they were chosen, as a sentence.
+        rule: how they were selected, as a sentence.
     """
 
     title: str
     rule: str
-    exhibits: tuple[Exhibit, ...]
+    entries: tuple[ContactSheetEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class ReportFacts:
-    """All that a report shows.
+class ReportData:
+    """Everything that a report shows.
 
     Attributes:
         title: name of the survey, from the names of its folders.
-        files: every recording with its outcome, in the order of names.
-        calls: all of them, with what people said; a score is None for a call that only a person saw.
-        counts: of each call, bool ``[n_calls]``: whether it is of a class that counts in hours and days.
-        recorded, analysed: unions of spans, int64 ``[n, 2]``, half open, in nanoseconds since 1970 UTC.
-        gaps: in the order of time.
-        hourly, daily: full UTC hours and days, from the first sample to the last; empty where no recording has a clock.
-        zone: for local time; None where nobody named one.
-        local_hourly: as clocks there show them; empty without a zone.
-        position: None where nobody said.
-        threshold: score at which a detection opens.
-        window_counts: int64 ``[n]``, how many windows scored in each of n equal parts of 0 to 1; None where not counted.
-        presence_rule: the sentence that says what DETECTED and the like mean.
+        files: every recording with its outcome, sorted by name.
+        detections: all of them, with their reviews; the score is None for a call that only a person found.
+        is_counted: bool ``[n_detections]``: whether a detection is of a class that counts in hours and days.
+        recorded, analysed: unions of intervals, int64 ``[n, 2]``, half open, in nanoseconds since 1970 UTC.
+        gaps: sorted by time.
+        hourly, daily: full UTC hours and days, from the first sample to the last; empty where no recording has a known
+            start time.
+        summary_timezone: time zone of local hours; None where none is given.
+        local_hourly: full hours of that time zone; empty without one.
+        position: of the recorder; None where it is not given.
+        threshold: score at which a detection begins.
+        window_counts: int64 ``[n]``, number of windows that score in each of n equal parts of 0 to 1; None where not
+            counted.
+        presence_rule: description of the rule for presence.
         sheets: the contact sheets.
-        provenance: the contents of ``run.json``.
-        written_utc: when the report was made.
+        provenance: contents of ``run.json``.
+        written_utc: time at which the report was written.
     """
 
     title: str
-    files: tuple[FileRow, ...]
-    calls: tuple[Detection, ...]
-    counts: npt.NDArray[np.bool_]
+    files: tuple[RecordingResult, ...]
+    detections: tuple[Detection, ...]
+    is_counted: BoolArray
     recorded: IntArray
     analysed: IntArray
     gaps: tuple[Gap, ...]
-    hourly: tuple[Bin, ...]
-    daily: tuple[Bin, ...]
-    zone: tzinfo | None
-    local_hourly: tuple[Bin, ...]
+    hourly: tuple[PresenceBin, ...]
+    daily: tuple[PresenceBin, ...]
+    summary_timezone: tzinfo | None
+    local_hourly: tuple[PresenceBin, ...]
     position: Position | None
     threshold: float
     window_counts: IntArray | None
     presence_rule: str
-    sheets: tuple[Sheet, ...]
+    sheets: tuple[ContactSheet, ...]
     provenance: Mapping[str, Any]
     written_utc: datetime
+
+    @property
+    def recorded_s(self) -> float:
+        """Length of all readable recordings; where two run at the same time, both count."""
+        return sum(row.recording.duration_s for row in self.files if row.recording)
+
+    @property
+    def analysed_s(self) -> float:
+        """Analysed length of all recordings; where two run at the same time, both count."""
+        return sum(row.outcome.analysed_s for row in self.files)
+
+    @property
+    def n_without_start_time(self) -> int:
+        """Readable recordings without a known start; they are in no hour and no day."""
+        return sum(row.recording is not None and row.recording.start_utc is None for row in self.files)

@@ -1,4 +1,4 @@
-"""``report.html``: the whole survey on one page that needs nothing but itself."""
+"""``report.html``: the whole survey on one self-contained page."""
 
 from __future__ import annotations
 
@@ -7,79 +7,79 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from whalescan.report import problems, reproducibility
-from whalescan.report.calendar import calendar_figure
-from whalescan.report.contact_sheet import pinned
-from whalescan.report.hour_of_day import diel_figures
-from whalescan.report.overview import glance
-from whalescan.report.report_data import ReportFacts
-from whalescan.report.score_histogram import call_scores_figure, window_scores_figure
+from whalescan.report import run_tables
+from whalescan.report.contact_sheet import contact_sheet_view
+from whalescan.report.effort_timeline import timeline_figure
+from whalescan.report.hour_of_day import hour_of_day_figures
+from whalescan.report.overview import survey_overview
+from whalescan.report.presence_calendar import calendar_figure
+from whalescan.report.report_data import ReportData
+from whalescan.report.score_histogram import detection_scores_figure, window_scores_figure
 from whalescan.report.svg import Figure, px
-from whalescan.report.timeline import timeline_figure
-from whalescan.report.validation_section import judged
+from whalescan.report.validation_section import validation_section
 
-_PAGES = Environment(
+_TEMPLATES = Environment(
     loader=PackageLoader("whalescan.report"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_PAGES.filters["px"] = px
+_TEMPLATES.filters["px"] = px
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class FigureSection:
     """A part of the page that consists of figures.
 
     Attributes:
         name: unique on the page.
-        first: number of its first figure.
+        first_number: number of its first figure.
     """
 
     name: str
     title: str
-    first: int
+    first_number: int
     figures: tuple[Figure, ...]
 
 
-def report_html(facts: ReportFacts) -> bytes:
-    r"""The report as one page of HTML, UTF-8; the same facts give the same bytes.
+def report_html(data: ReportData) -> bytes:
+    r"""Return the report as one page of HTML in UTF-8; the same data give the same bytes.
 
-    Of a name that is no text, each byte that is none is shown as in the tables, such as ``\udcff``.
+    Bytes of a name that are not valid UTF-8 are shown as in the tables, such as ``\udcff``.
 
-    It names no address but its own parts, and holds no script, so it works offline, from a disk and in an archive. However
-    long the survey, figures stay small: time is cut into a bounded number of columns, and lists end with where the rest is.
+    The page refers to nothing outside itself and holds no script, so it works offline, from a disk and in an archive. Its
+    size is bounded however long the survey is: time is cut into a bounded number of columns, and long lists are truncated
+    with a note where the rest is.
     """
-    page = _PAGES.get_template("report.html.j2")
-    return page.render(
-        facts=facts,
-        glance=glance(facts),
-        sections=list(_sections(facts)),
-        judged=judged(facts),
-        sheets=[pinned(i, sheet) for i, sheet in enumerate(facts.sheets, 1)],
-        failures=problems.failures(facts),
-        remarks=problems.remarks(facts),
-        clocks=problems.clocks(facts),
-        n_without_clock=problems.n_without_clock(facts),
-        again=reproducibility.AGAIN,
-        command=reproducibility.full_command(facts.provenance),
-        provenance=reproducibility.provenance_table(facts.provenance),
+    template = _TEMPLATES.get_template("report.html.j2")
+    return template.render(
+        data=data,
+        overview=survey_overview(data),
+        sections=list(_figure_sections(data)),
+        validations=validation_section(data),
+        sheets=[contact_sheet_view(i, sheet) for i, sheet in enumerate(data.sheets, 1)],
+        failures=run_tables.failure_table(data),
+        remarks=run_tables.remark_table(data),
+        start_times=run_tables.start_time_table(data),
+        rerun_command=run_tables.RERUN_COMMAND,
+        full_command=run_tables.full_command(data.provenance),
+        provenance=run_tables.provenance_table(data.provenance),
     ).encode(errors="backslashreplace")
 
 
-def _sections(facts: ReportFacts) -> Iterator[Section]:
-    """The figures, numbered through."""
-    scores = [call_scores_figure(facts.calls, facts.threshold)]
-    if facts.window_counts is not None:
-        scores.append(window_scores_figure(facts.window_counts, facts.threshold))
-    hours = diel_figures(facts.hourly, facts.local_hourly, facts.daily, facts.zone, facts.position)
-    first = 1
+def _figure_sections(data: ReportData) -> Iterator[FigureSection]:
+    """Return the sections of figures, the figures numbered from 1."""
+    scores = [detection_scores_figure(data.detections, data.threshold)]
+    if data.window_counts is not None:
+        scores.append(window_scores_figure(data.window_counts, data.threshold))
+    hours = hour_of_day_figures(data.hourly, data.local_hourly, data.daily, data.summary_timezone, data.position)
+    first_number = 1
     for name, title, figures in (
-        ("presence", "Presence", [calendar_figure(facts.daily, facts.presence_rule)]),
+        ("presence", "Presence", [calendar_figure(data.daily, data.presence_rule)]),
         ("hours", "Hours of the day", hours),
-        ("effort", "Effort and gaps", [timeline_figure(facts)]),
+        ("effort", "Effort and gaps", [timeline_figure(data)]),
         ("scoring", "Scores", scores),
     ):
-        yield Section(name, title, first, tuple(figures))
-        first += len(figures)
+        yield FigureSection(name, title, first_number, tuple(figures))
+        first_number += len(figures)

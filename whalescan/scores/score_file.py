@@ -1,4 +1,4 @@
-"""A recording's scores on disk: all that its tables are made of, so that they can be made again without sound or model."""
+"""Stored scores of one channel of a recording: all that its tables are made of, without audio and model."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ from typing import Any
 
 import numpy as np
 
-from whalescan.core import FloatArray, GapKind, Loss, Piece, Recording, TableError, WindowGrid, WindowScores
-from whalescan.core.files import write_whole
+from whalescan.core import ClockSegment, FloatArray, GapKind, MissingSpan, Recording, TableError, WindowGrid, WindowScores
+from whalescan.core.files import write_atomically
 
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+_READ_ERRORS = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreFile:
-    """Every window's score of one channel of one recording.
+    """The scores of all windows of one channel of one recording.
 
     Attributes:
-        classes: names of the scores' columns.
-        reach_samples: how many samples from the recording's first its windows could hear: its own, and those of what its
-            sound goes on in.
-        jumps: at which of them the clock jumps; no window hears both sides of one.
-        losses: parts that were not analysed, in the order of time.
+        channel: 1-based.
+        grid: the windows.
+        classes: names of the columns of the scores.
+        windows: the scores, one row for each window.
+        reach_samples: samples that the windows can use, counted from the recording's first: its own, and those of the
+            recordings that continue it.
+        discontinuities: samples of these at which the timestamps jump; no window uses both sides of one.
+        missing_spans: parts that were not analysed, in samples at the model's rate, in the order of time.
         problem: what was wrong with the recording, and where; empty where nothing was.
-        fingerprint: what produced the scores; equal fingerprints mean equal scores.
+        fingerprint: what determines the scores; equal fingerprints mean equal scores.
     """
 
     recording: Recording
@@ -39,25 +42,25 @@ class ScoreFile:
     classes: tuple[str, ...]
     windows: WindowScores
     reach_samples: int
-    jumps: tuple[int, ...]
-    losses: tuple[Loss, ...]
+    discontinuities: tuple[int, ...]
+    missing_spans: tuple[MissingSpan, ...]
     problem: str
     fingerprint: str
 
     @property
-    def lost_samples(self) -> int:
-        """Samples at the model's rate that were not analysed."""
-        return sum(loss.n_samples for loss in self.losses)
+    def missing_samples(self) -> int:
+        """Number of samples at the model's rate that were not analysed."""
+        return sum(span.length_samples for span in self.missing_spans)
 
 
 def score_path(folder: Path, name: str, channel: int) -> Path:
-    """Where the scores of a recording's channel lie; only channels beyond the first are named."""
+    """Return the path of the scores of a channel of a recording. Its name states the channel, unless it is the first."""
     return folder / (f"{name}.npz" if channel == 1 else f"{name}.ch{channel}.npz")
 
 
 def write_scores(folder: Path, scores: ScoreFile) -> None:
-    """Write ``<recording>.npz``."""
-    about = {"recording": _facts(scores.recording), "channel": scores.channel, "problem": scores.problem}
+    """Write ``<recording>.npz`` to a folder."""
+    about = {"recording": _recording_to_json(scores.recording), "channel": scores.channel, "problem": scores.problem}
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
@@ -69,45 +72,45 @@ def write_scores(folder: Path, scores: ScoreFile) -> None:
         window_samples=scores.grid.window_samples,
         hop_samples=scores.grid.hop_samples,
         reach_samples=scores.reach_samples,
-        jumps=np.array(scores.jumps, np.int64),
-        losses=np.array([(loss.begin_sample, loss.end_sample) for loss in scores.losses], np.int64).reshape(-1, 2),
-        loss_kinds=np.array([loss.kind for loss in scores.losses], np.str_),
+        jumps=np.array(scores.discontinuities, np.int64),
+        losses=np.array([(span.begin_sample, span.end_sample) for span in scores.missing_spans], np.int64).reshape(-1, 2),
+        loss_kinds=np.array([span.kind for span in scores.missing_spans], np.str_),
         about=json.dumps(about, sort_keys=True),
         fingerprint=scores.fingerprint,
     )
-    write_whole(score_path(folder, scores.recording.name, scores.channel), buffer.getvalue())
+    write_atomically(score_path(folder, scores.recording.name, scores.channel), buffer.getvalue())
 
 
 def read_scores(path: Path) -> ScoreFile:
-    """Read what `write_scores` wrote.
+    """Read a file that `write_scores` wrote.
 
     Raises:
-        TableError: when the file is absent, damaged, or something else.
+        TableError: when the file is absent, damaged, or of another kind.
     """
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             about: dict[str, Any] = json.loads(str(file["about"]))
             return ScoreFile(
-                recording=_recording(about["recording"]),
+                recording=_recording_from_json(about["recording"]),
                 channel=about["channel"],
                 grid=_grid(file),
                 classes=tuple(file["classes"].tolist()),
                 windows=WindowScores(file["scores"], file["boxes"], file["complexity"]),
                 reach_samples=int(file["reach_samples"]),
-                jumps=tuple(file["jumps"].tolist()),
-                losses=tuple(
-                    Loss(begin, end, GapKind(kind))
+                discontinuities=tuple(file["jumps"].tolist()),
+                missing_spans=tuple(
+                    MissingSpan(begin, end, GapKind(kind))
                     for (begin, end), kind in zip(file["losses"].tolist(), file["loss_kinds"].tolist(), strict=True)
                 ),
                 problem=about["problem"],
                 fingerprint=str(file["fingerprint"]),
             )
-    except _UNREADABLE as error:
-        raise _no_scores(path, error) from error
+    except _READ_ERRORS as error:
+        raise _unreadable(path, error) from error
 
 
 def read_complexity(path: Path) -> tuple[WindowGrid, FloatArray]:
-    """The windows of a recording and their complexity, float32 ``[n_windows, 4]``, without the rest.
+    """Read only the windows of a recording and their complexity, float32 ``[n_windows, 4]``.
 
     Raises:
         TableError: as `read_scores` does.
@@ -115,67 +118,73 @@ def read_complexity(path: Path) -> tuple[WindowGrid, FloatArray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return _grid(file), file["complexity"]
-    except _UNREADABLE as error:
-        raise _no_scores(path, error) from error
+    except _READ_ERRORS as error:
+        raise _unreadable(path, error) from error
 
 
 def read_recording(path: Path) -> Recording:
-    """The recording whose scores lie in a file, without the scores.
+    """Read only the recording from a score file.
 
     Raises:
         TableError: as `read_scores` does.
     """
-    return read_origin(path)[0]
+    return read_recording_and_fingerprint(path)[0]
 
 
-def read_origin(path: Path) -> tuple[Recording, str]:
-    """The recording whose scores lie in a file, and the fingerprint of what produced them, without the scores.
+def read_recording_and_fingerprint(path: Path) -> tuple[Recording, str]:
+    """Read only the recording and the fingerprint of its scores from a score file.
 
     Raises:
         TableError: as `read_scores` does.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return _recording(json.loads(str(file["about"]))["recording"]), str(file["fingerprint"])
-    except _UNREADABLE as error:
-        raise _no_scores(path, error) from error
+            return _recording_from_json(json.loads(str(file["about"]))["recording"]), str(file["fingerprint"])
+    except _READ_ERRORS as error:
+        raise _unreadable(path, error) from error
 
 
 def _grid(file: Mapping[str, Any]) -> WindowGrid:
     return WindowGrid(int(file["rate_hz"]), int(file["window_samples"]), int(file["hop_samples"]))
 
 
-def _no_scores(path: Path, error: Exception) -> TableError:
-    there = "delete it and " if path.exists() else ""
-    return TableError(f"{path}: no scores can be read there ({error}); {there}give the `run` command again")
+def _unreadable(path: Path, error: Exception) -> TableError:
+    remedy = "delete it and run again" if path.exists() else "run again"
+    return TableError(f"{path}: scores cannot be read ({error}); {remedy} in this folder")
 
 
-def _facts(recording: Recording) -> dict[str, Any]:
-    """A recording as JSON holds it."""
-    return asdict(recording) | {
+def _recording_to_json(recording: Recording) -> dict[str, Any]:
+    """Return a recording as JSON. The keys never change, so that old files stay readable."""
+    facts = asdict(recording)
+    del facts["clock_segments"]
+    return facts | {
+        "relative": facts.pop("relative_path"),
         "path": str(recording.path),
-        "start_utc": _text(recording.start_utc),
-        "start_local": _text(recording.start_local),
-        "pieces": [[piece.first_frame, _text(piece.start_utc)] for piece in recording.pieces],
-        "layout": None,  # only needed to read the sound
+        "start_utc": _iso(recording.start_utc),
+        "start_local": _iso(recording.start_local),
+        "pieces": [[segment.first_frame, _iso(segment.start_utc)] for segment in recording.clock_segments],
+        "layout": None,  # only needed to read the audio
     }
 
 
-def _recording(facts: dict[str, Any]) -> Recording:
+def _recording_from_json(facts: dict[str, Any]) -> Recording:
+    facts = dict(facts)
+    segments = facts.pop("pieces")
     return Recording(
         **facts
         | {
+            "relative_path": facts.pop("relative"),
             "path": Path(facts["path"]),
-            "start_utc": _moment(facts["start_utc"]),
-            "start_local": _moment(facts["start_local"]),
-            "pieces": tuple(Piece(frame, datetime.fromisoformat(start)) for frame, start in facts["pieces"]),
+            "start_utc": _from_iso(facts["start_utc"]),
+            "start_local": _from_iso(facts["start_local"]),
+            "clock_segments": tuple(ClockSegment(frame, datetime.fromisoformat(start)) for frame, start in segments),
         }
     )
 
 
-def _text(moment: datetime | None) -> str | None:
+def _iso(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
 
 
-def _moment(text: str | None) -> datetime | None:
+def _from_iso(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None

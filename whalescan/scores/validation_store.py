@@ -1,7 +1,7 @@
-"""Judgements on disk: ``judgements.sqlite`` in the folder of a run. Rows are added and never changed, so nothing is lost.
+"""Validations on disk: ``judgements.sqlite`` in the output folder of a run. Rows are only ever added.
 
-A program that writes one judgement at a time, and one that writes thousands, share the file: each `append` is one
-transaction, on the disk when it returns.
+The review page adds one row at a time, `import-review` adds thousands; both share the file. Each write is one transaction,
+which is on disk when the function returns.
 """
 
 from __future__ import annotations
@@ -15,19 +15,23 @@ from pathlib import Path
 from typing import NamedTuple
 
 from whalescan.core import OutputError, TableError
-from whalescan.detections.validations import ORIGINS, VERDICTS, Judgement
+from whalescan.detections.validations import ORIGINS, REVIEWS, Validation
 
-JUDGEMENTS = "judgements.sqlite"
+VALIDATIONS_FILE = "judgements.sqlite"
 _VERSION = 1
-_WAIT_S = 30.0
-"""For another program that writes."""
-_COLUMNS = ", ".join(field.name for field in fields(Judgement))
+LOCK_TIMEOUT_S = 30.0
+"""How long to wait for another program that holds the lock."""
+_COLUMNS = (
+    "detection_id, verdict, origin, recording, channel, begin_s, end_s, low_hz, high_hz, label, score, source, judged_utc, "
+    "reviewer"
+)
+"""The columns in the order of the fields of `Validation`. Their names never change, so that old files stay readable."""
 _SCHEMA = (
     f"""
     CREATE TABLE judgements (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
         detection_id TEXT NOT NULL,
-        verdict TEXT NOT NULL CHECK (verdict IN {VERDICTS}),
+        verdict TEXT NOT NULL CHECK (verdict IN {REVIEWS}),
         origin TEXT NOT NULL CHECK (origin IN {ORIGINS}),
         recording TEXT NOT NULL,
         channel INTEGER NOT NULL,
@@ -46,138 +50,144 @@ _SCHEMA = (
 )
 
 
-class Row(NamedTuple):
-    """A judgement with its place in the file, counted from 1 in the order in which they came."""
+class StoredValidation(NamedTuple):
+    """A validation with its row number in the file, from 1 in the order in which rows were added."""
 
     sequence: int
-    judgement: Judgement
+    validation: Validation
 
 
-def append(output: Path, judgements: Sequence[Judgement]) -> None:
-    """Add judgements, all or none of them; no file is made for none.
+def append_validations(output: Path, validations: Sequence[Validation]) -> None:
+    """Add validations in one transaction. No file is created for an empty sequence.
 
     Raises:
-        TableError: when the file is damaged, or of a later whalescan.
+        TableError: when the file is damaged, or was written by a later version.
         OutputError: when it cannot be written; nothing was added.
     """
-    if judgements:
-        with _writing(output / JUDGEMENTS) as connection:
-            _insert(connection, judgements)
+    if validations:
+        with _write_transaction(output / VALIDATIONS_FILE) as connection:
+            _insert(connection, validations)
 
 
-def extend(output: Path, sequence: int, decide: Callable[[Sequence[Row]], Sequence[Judgement]]) -> list[Row]:
-    """Add what is decided knowing all that was said before: nobody else adds anything in between.
+def append_decided(
+    output: Path, sequence: int, decide: Callable[[Sequence[StoredValidation]], Sequence[Validation]]
+) -> list[StoredValidation]:
+    """Add validations that depend on those already stored; no other program can add rows in between.
 
     Args:
         output: folder of the run.
-        sequence: what came up to there is known already.
-        decide: gets the rows behind it and returns what to add; all of that is added, or none.
+        sequence: number of the last row that the caller has read.
+        decide: receives the later rows and returns the validations to add; all are added, or none.
 
     Returns:
-        Every row behind ``sequence``, the new ones too.
+        Every row after ``sequence``, including the new ones.
 
     Raises:
-        TableError, OutputError: as `append`.
+        TableError, OutputError: as `append_validations`.
     """
-    with _writing(output / JUDGEMENTS) as connection:
-        _insert(connection, decide(_rows(connection, sequence)))
-        return _rows(connection, sequence)
+    with _write_transaction(output / VALIDATIONS_FILE) as connection:
+        _insert(connection, decide(_select_after(connection, sequence)))
+        return _select_after(connection, sequence)
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[sqlite3.Connection]:
-    """One transaction of the only one who writes, on the disk at its end; undone where it ends with an error."""
+def _write_transaction(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open an exclusive transaction, committed at the end of the block and rolled back by an error."""
     try:
-        with contextlib.closing(sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)) as connection:
+        with contextlib.closing(sqlite3.connect(path, timeout=LOCK_TIMEOUT_S, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            if not _is_ours(connection, path):
+            if not _has_schema(connection, path):
                 for statement in _SCHEMA:
                     connection.execute(statement)
             yield connection
             connection.execute("COMMIT")
     except sqlite3.OperationalError as error:
         raise OutputError(
-            f"{path}: cannot be written ({error}); close what else uses it or make room, and give the same command again: "
-            "no judgement was taken"
+            f"{path}: cannot be written ({error}); no validation was stored. Close other programs that use the file or free "
+            "disk space, then run the same command again"
         ) from error
     except sqlite3.DatabaseError as error:
-        raise _damaged(path, error) from error
+        raise _damaged_error(path, error) from error
 
 
-def _insert(connection: sqlite3.Connection, judgements: Sequence[Judgement]) -> None:
-    marks = ", ".join("?" * len(fields(Judgement)))
-    rows = map(astuple, judgements)
-    connection.executemany(f"INSERT INTO judgements ({_COLUMNS}) VALUES ({marks})", rows)  # noqa: S608 - our names
+def _insert(connection: sqlite3.Connection, validations: Sequence[Validation]) -> None:
+    placeholders = ", ".join("?" * len(fields(Validation)))
+    rows = map(astuple, validations)
+    statement = f"INSERT INTO judgements ({_COLUMNS}) VALUES ({placeholders})"  # noqa: S608 - constant names
+    connection.executemany(statement, rows)
 
 
-def read(output: Path) -> dict[str, Judgement]:
-    """The latest judgement of each id, in the order in which the ids came; empty where nobody judged anything.
-
-    Raises:
-        TableError: when the file is damaged, or of a later whalescan.
-    """
-    return {one.detection_id: one for one in _all(output)}
-
-
-def earlier(output: Path) -> dict[str, list[Judgement]]:
-    """What was said of each id before its latest judgement, the oldest first; ids that were judged once are not in it.
+def read_validations(output: Path) -> dict[str, Validation]:
+    """Return the latest validation by detection ID, IDs in the order of their first rows; empty without a file.
 
     Raises:
-        TableError: when the file is damaged, or of a later whalescan.
+        TableError: when the file is damaged, or was written by a later version.
     """
-    said: dict[str, list[Judgement]] = defaultdict(list)
-    for one in _all(output):
-        said[one.detection_id].append(one)
-    return {identity: ones[:-1] for identity, ones in said.items() if len(ones) > 1}
+    return {validation.detection_id: validation for validation in _read_all(output)}
 
 
-def _all(output: Path) -> list[Judgement]:
-    """Every judgement in the order in which they came."""
-    return [row.judgement for row in since(output, 0)]
-
-
-def since(output: Path, sequence: int) -> list[Row]:
-    """The rows behind one, in the order in which they came; behind 0, all of them.
+def read_earlier_validations(output: Path) -> dict[str, list[Validation]]:
+    """Return all validations but the latest by detection ID, the oldest first, for IDs that have more than one.
 
     Raises:
-        TableError: when the file is damaged, or of a later whalescan, or another program does not let go of it.
+        TableError: when the file is damaged, or was written by a later version.
     """
-    path = output / JUDGEMENTS
+    by_id: dict[str, list[Validation]] = defaultdict(list)
+    for validation in _read_all(output):
+        by_id[validation.detection_id].append(validation)
+    return {detection_id: validations[:-1] for detection_id, validations in by_id.items() if len(validations) > 1}
+
+
+def _read_all(output: Path) -> list[Validation]:
+    return [row.validation for row in read_rows_after(output, 0)]
+
+
+def read_rows_after(output: Path, sequence: int) -> list[StoredValidation]:
+    """Return the rows after one row number, in the order in which they were added; after 0, all of them.
+
+    Raises:
+        TableError: when the file is damaged, was written by a later version, or is locked by another program.
+    """
+    path = output / VALIDATIONS_FILE
     if not path.exists():
         return []
-    try:  # a journal that an interrupted program left is only rolled back by who may write
+    try:  # mode=rw: only a writer can roll back the journal that an interrupted program left
         uri = f"{path.absolute().as_uri()}?mode=rw"
-        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_WAIT_S, isolation_level=None)) as connection:
-            return _rows(connection, sequence) if _is_ours(connection, path) else []
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT_S, isolation_level=None)) as connection:
+            return _select_after(connection, sequence) if _has_schema(connection, path) else []
     except sqlite3.OperationalError as error:
-        raise TableError(f"{path}: cannot be read now ({error}); close what else uses it, and try again") from error
+        raise TableError(
+            f"{path}: cannot be read now ({error}); close other programs that use it, then try again"
+        ) from error
     except sqlite3.DatabaseError as error:
-        raise _damaged(path, error) from error
+        raise _damaged_error(path, error) from error
 
 
-def _rows(connection: sqlite3.Connection, sequence: int) -> list[Row]:
-    query = f"SELECT sequence, {_COLUMNS} FROM judgements WHERE sequence > ? ORDER BY sequence"  # noqa: S608 - our names
-    return [Row(number, Judgement(*said)) for number, *said in connection.execute(query, (sequence,))]
+def _select_after(connection: sqlite3.Connection, sequence: int) -> list[StoredValidation]:
+    query = f"SELECT sequence, {_COLUMNS} FROM judgements WHERE sequence > ? ORDER BY sequence"  # noqa: S608 - constant names
+    return [StoredValidation(number, Validation(*cells)) for number, *cells in connection.execute(query, (sequence,))]
 
 
-def by_recording(output: Path) -> dict[str, dict[str, Judgement]]:
-    """What `read` gives, by the name of the recording, then by the id of the call."""
-    parted: dict[str, dict[str, Judgement]] = defaultdict(dict)
-    for identity, judgement in read(output).items():
-        parted[judgement.recording][identity] = judgement
-    return dict(parted)
+def validations_by_recording(output: Path) -> dict[str, dict[str, Validation]]:
+    """Return the latest validations by recording name, then by detection ID; errors as in `read_validations`."""
+    by_recording: dict[str, dict[str, Validation]] = defaultdict(dict)
+    for detection_id, validation in read_validations(output).items():
+        by_recording[validation.recording][detection_id] = validation
+    return dict(by_recording)
 
 
-def _is_ours(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the tables are made already."""
+def _has_schema(connection: sqlite3.Connection, path: Path) -> bool:
+    """Return whether the tables were created, or raise TableError for those of a later version."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > _VERSION:
-        raise TableError(f"{path}: written by a later whalescan (format {version}, not {_VERSION}); install that one")
+        raise TableError(
+            f"{path}: written by a later whalescan (format {version}, this version reads up to {_VERSION}); update whalescan"
+        )
     return bool(version)
 
 
-def _damaged(path: Path, error: sqlite3.Error) -> TableError:
+def _damaged_error(path: Path, error: sqlite3.Error) -> TableError:
     return TableError(
-        f"{path}: no judgements can be read there ({error}); put a copy of it back, or move it away and import the reviewed "
-        "tables again"
+        f"{path}: validations cannot be read ({error}); restore the file from a backup, or move it away and import the "
+        "reviewed tables again"
     )

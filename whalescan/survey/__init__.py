@@ -1,1 +1,1 @@
-"""Many recordings, many machines, any accident."""
+"""Surveys of many recordings: check, run, stored results, effort, tables, report and clips."""

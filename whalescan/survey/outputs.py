@@ -1,31 +1,35 @@
-"""From stored scores to calls and tables. `run` and `detect` end here; nothing here needs the sound or the model."""
+"""Detections and tables made of stored scores; neither the recordings nor the model are read."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from whalescan.audio import timeline
-from whalescan.audio.start_times import parse_zone
-from whalescan.core import Detection, IntArray, Loss, Outcome, Status
-from whalescan.core.files import write_whole
+from whalescan.audio.start_times import parse_timezone
+from whalescan.core import Detection, IntArray, MissingSpan, Outcome, RecordingResult, Status
+from whalescan.core.files import write_atomically
 from whalescan.detections import validations
 from whalescan.detections.detection_rule import DetectionRule
-from whalescan.detections.presence import Bin
+from whalescan.detections.presence import PresenceBin
+from whalescan.options import TableOptions
 from whalescan.scores import validation_store
+from whalescan.scores.detect import detect_all
 from whalescan.scores.score_file import ScoreFile
-from whalescan.scores.sequences import Scored, call_all
-from whalescan.survey.effort import Accounts, Listened, account, heard_in, in_bins, lost_on_all
-from whalescan.survey.output_settings import Views
+from whalescan.survey.settings import OutputSettings
+from whalescan.survey.survey_effort import SurveyEffort, counted_detections, hours_and_days, survey_effort
 from whalescan.tables import bins as bin_tables
 from whalescan.tables import csvs, raven
-from whalescan.tables.csvs import FileRow
-from whalescan.tables.formats import FORMATS, LEFT_BY_FORMATS
-from whalescan.tables.manifest import Tables
-from whalescan.tables.raven import Placed, SelectionOptions
+from whalescan.tables.formats import FORMAT_OUTPUTS, FORMATS
+from whalescan.tables.frames import BinTable, DetectionTable, FileTable
+from whalescan.tables.manifest import TableWriter
+from whalescan.tables.noaa.days import NoaaAnalysis
+from whalescan.tables.noaa.makara import ANALYSES_FILE, DETECTIONS_FILE, check_makara, makara_tables, read_makara
+from whalescan.tables.noaa.pars import PARS_FILE, check_pars, pars_table, read_pars
+from whalescan.tables.raven import SelectionOptions
 
 _TABLE_SUFFIX = ".whalescan.selections.txt"
 DEPLOYMENT_TABLE = "deployment.whalescan.sound.selections.txt"
@@ -33,35 +37,47 @@ LIST_FILE = "deployment.listfile.txt"
 DETECTIONS, FILES, GAPS = "detections.csv", "files.csv", "gaps.csv"
 HOURLY, DAILY = "hourly.csv", "daily.csv"
 LOCAL_HOURLY, LOCAL_DAILY = "hourly.local.csv", "daily.local.csv"
-PROVENANCE, REPORT = "run.json", "report.html"
-SCORE_PARTS = 50
-"""Parts of 0 to 1 in which windows are counted by their scores."""
+REPORT = "report.html"
+MAKARA_FOLDER = "makara"
+SCORE_BINS = 50
+"""Bins of the histogram of window scores, from 0 to 1."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Survey:
-    """What a run found.
+    """The result of a run.
 
     Attributes:
         files: every recording with its outcome, in the order of their names.
-        detections: the calls, recording by recording, in the order of their times.
-        accounts: recorded and analysed time, gaps, and presence in each hour and day.
-        local_hourly: the hours by the clocks of the zone that the user asked for; empty where none was.
-        window_counts: int64 ``[SCORE_PARTS]``, how many windows scored in each of so many equal parts of 0 to 1, by the
-            class that they score highest.
-        views: what made tables of scores.
+        detections: recording by recording, in the order of their times.
+        effort: recorded and analysed time, gaps, and presence in each hour and day.
+        local_hourly, local_daily: hours and days in the local time of ``summary_timezone``; empty without one.
+        window_counts: int64 ``[SCORE_PARTS]``, the histogram of window scores from 0 to 1, by the class with the highest
+            score.
+        settings: what the tables were made by.
     """
 
-    files: tuple[FileRow, ...]
-    detections: tuple[Detection, ...]
-    accounts: Accounts
-    local_hourly: tuple[Bin, ...]
+    files: FileTable
+    detections: DetectionTable
+    effort: SurveyEffort
+    local_hourly: BinTable
+    local_daily: BinTable
     window_counts: IntArray
-    views: Views
+    settings: OutputSettings
+
+    @property
+    def hourly(self) -> BinTable:
+        """The full UTC hours from the first sample to the last."""
+        return BinTable(self.effort.hourly)
+
+    @property
+    def daily(self) -> BinTable:
+        """The full UTC days from the first sample to the last."""
+        return BinTable(self.effort.daily)
 
     @property
     def analysed_s(self) -> float:
-        """Sound that was analysed, all recordings together."""
+        """Total analysed time of all recordings."""
         return sum(row.outcome.analysed_s for row in self.files)
 
     @property
@@ -69,75 +85,87 @@ class Survey:
         """0 where every recording was analysed to its end, else 3."""
         return 0 if all(row.outcome.status is Status.DONE for row in self.files) else 3
 
+    def __repr__(self) -> str:
+        return f"Survey({self.files!r}, {self.detections!r})"
 
-def write_tables(output: Path, entries: Sequence[Scored | FileRow], views: Views) -> Survey:
-    """Find the calls in the stored scores and write every table.
+
+def write_tables(output: Path, results: Sequence[RecordingResult], settings: OutputSettings) -> Survey:
+    """Detect calls in the stored scores and write every table.
 
     Args:
         output: folder in which ``scores/`` lies.
-        entries: the recordings in the order of their names; one without scores comes as the row that says why.
-        views: what makes tables of scores.
+        results: the recordings in the order of their names; the scores of those with channels are read.
+        settings: what the tables are made by.
     """
-    scored = [entry for entry in entries if isinstance(entry, Scored)]
-    heard: dict[str, tuple[Listened, Outcome]] = {}
-    window_counts = np.zeros(SCORE_PARTS, np.int64)
-    for listened, outcome, counts in _listen(output, scored, views.rule):
-        heard[listened.recording.name] = listened, outcome
-        window_counts += counts
-    files: list[FileRow] = []
-    placed: list[Placed] = []
+    survey = detect_survey(output, results, settings)
+    scored = [result for result in survey.files if result.channels]
+    _write_raven(output, survey, scored)
+    write_atomically(output / DETECTIONS, csvs.detections_csv(scored))
+    write_atomically(output / FILES, csvs.files_csv(survey.files))
+    _write_bins(output, survey)
+    _write_formats(output, scored, settings)
+    return survey
+
+
+def detect_survey(output: Path, results: Sequence[RecordingResult], settings: OutputSettings) -> Survey:
+    """Detect calls in the stored scores, with the reviews of validations, and write nothing.
+
+    Args:
+        output: as for `write_tables`.
+        results: as for `write_tables`.
+        settings: as for `write_tables`.
+    """
+    detected, window_counts = _detect(output, [result for result in results if result.channels], settings.rule)
+    files: list[RecordingResult] = []
     sequence_offset_s = 0.0
-    for entry in entries:
-        if isinstance(entry, FileRow):
-            files.append(replace(entry, sequence_offset_s=sequence_offset_s))
-        else:
-            listened, outcome = heard[entry.recording.name]
-            recording = listened.recording
-            placed.append(Placed(recording, sequence_offset_s, listened.detections))
-            files.append(FileRow(recording.name, recording.path, recording, outcome, sequence_offset_s))
+    for result in results:
+        files.append(replace(detected.get(result.name, result), sequence_offset_s=sequence_offset_s))
         sequence_offset_s += files[-1].recording.duration_s if files[-1].recording else 0.0
-    unheard = [Listened(row.recording, (), None, 1) for row in files if row.recording and row.name not in heard]
-    everything = [listened for listened, _ in heard.values()] + unheard
-    accounts = account(everything, files, views.counts, views.presence)
-    _write_raven(output, placed, files, views)
-    write_whole(output / DETECTIONS, csvs.detections_csv((place.recording, place.detections) for place in placed))
-    write_whole(output / FILES, csvs.files_csv(files))
-    local_hourly = _write_bins(output, accounts, everything, views)
-    _write_formats(output, placed, views)
-    calls = tuple(call for place in placed for call in place.detections)
-    return Survey(tuple(files), calls, accounts, local_hourly, window_counts, views)
+    effort = survey_effort(files, settings.is_counted, settings.presence_rule)
+    local: tuple[Sequence[PresenceBin], Sequence[PresenceBin]] = (), ()
+    if settings.options.summary_timezone:
+        counted = counted_detections([result for result in files if result.channels], settings.is_counted)
+        zone = parse_timezone(settings.options.summary_timezone)
+        local = hours_and_days(effort, counted, settings.presence_rule, zone)
+    return Survey(
+        FileTable(files), DetectionTable.of(files), effort, BinTable(local[0]), BinTable(local[1]), window_counts, settings
+    )
 
 
-def _listen(output: Path, scored: Sequence[Scored], rule: DetectionRule) -> Iterator[tuple[Listened, Outcome, IntArray]]:
-    """Calls, with what people said of them, and losses of each recording; and how many of its windows scored how high."""
-    judged = validation_store.by_recording(output)
-    for called in call_all(output / "scores", scored, rule):
-        name = called.recording.name
-        calls = validations.apply(called.calls, judged.get(name, {}), rule.separation_s)
-        losses = lost_on_all([one.losses for one in called.scores])
-        highest = np.concatenate([one.windows.scores.max(axis=1) for one in called.scores])
-        counts = np.histogram(highest, SCORE_PARTS, (0, 1))[0]  # NaN is in no part
-        rate_hz = called.scores[0].grid.rate_hz
-        yield Listened(called.recording, calls, losses, rate_hz), _outcome(called.scores, losses, calls), counts
+def _detect(
+    output: Path, results: Sequence[RecordingResult], rule: DetectionRule
+) -> tuple[dict[str, RecordingResult], IntArray]:
+    """Return the results by name, with reviewed detections and outcomes, and the histogram of all window scores."""
+    validated = validation_store.validations_by_recording(output)
+    detected: dict[str, RecordingResult] = {}
+    window_counts = np.zeros(SCORE_BINS, np.int64)
+    for result, scores in detect_all(output / "scores", results, rule):
+        detections = validations.apply_validations(result.detections, validated.get(result.name, {}), rule.separation_s)
+        outcome = _outcome(scores, result.missing_spans or (), detections)
+        detected[result.name] = replace(result, detections=detections, outcome=outcome)
+        highest = np.concatenate([one.windows.scores.max(axis=1) for one in scores])
+        window_counts += np.histogram(highest, SCORE_BINS, (0, 1))[0]  # NaN is in no bin
+    return detected, window_counts
 
 
-def _write_raven(output: Path, placed: Sequence[Placed], files: Sequence[FileRow], views: Views) -> None:
-    """The tables that Raven opens; what an analyst changed in one is set aside, not overwritten."""
-    options = SelectionOptions(views.detector, views.options.raven_root)
+def _write_raven(output: Path, survey: Survey, scored: Sequence[RecordingResult]) -> None:
+    """Write the tables that Raven opens. A table that an analyst changed is moved aside, not overwritten."""
+    settings = survey.settings
+    options = SelectionOptions(settings.detector, settings.options.raven_root)
     folder = output / "selections"
-    contents: dict[Path, Sequence[Placed]] = {
-        folder / f"{place.recording.name}{_TABLE_SUFFIX}": [replace(place, sequence_offset_s=0.0)] for place in placed
+    contents: dict[Path, Sequence[RecordingResult]] = {
+        folder / f"{result.name}{_TABLE_SUFFIX}": [replace(result, sequence_offset_s=0.0)] for result in scored
     }
-    contents[output / DEPLOYMENT_TABLE] = placed
-    Tables(output).write(_RavenTables(contents, options), views.rule.threshold, folder)
-    listed = [row.recording for row in files if row.recording is not None]
-    write_whole(output / LIST_FILE, raven.list_file_bytes(listed, options))
+    contents[output / DEPLOYMENT_TABLE] = scored
+    TableWriter(output).write(_RavenTables(contents, options), settings.rule.threshold, folder)
+    listed = [result.recording for result in survey.files if result.recording is not None]
+    write_atomically(output / LIST_FILE, raven.list_file_bytes(listed, options))
 
 
 class _RavenTables(Mapping[Path, bytes]):
-    """Tables by their paths, each made whenever it is asked for: those of a long survey do not lie in memory together."""
+    """Tables by path, each made when it is read, so that those of a long survey are not in memory together."""
 
-    def __init__(self, contents: Mapping[Path, Sequence[Placed]], options: SelectionOptions) -> None:
+    def __init__(self, contents: Mapping[Path, Sequence[RecordingResult]], options: SelectionOptions) -> None:
         self._contents, self._options = contents, options
 
     def __getitem__(self, path: Path) -> bytes:
@@ -150,44 +178,84 @@ class _RavenTables(Mapping[Path, bytes]):
         return len(self._contents)
 
 
-def _write_formats(output: Path, placed: Sequence[Placed], views: Views) -> None:
-    """The further formats that are asked for; what an earlier run left of others goes."""
-    options = SelectionOptions(views.detector, views.options.raven_root)
-    wanted = {
-        output / path: content for name in views.options.formats for path, content in FORMATS[name](placed, options).items()
+def _write_formats(output: Path, results: Sequence[RecordingResult], settings: OutputSettings) -> None:
+    """Write the further formats that the user chose, and delete those of an earlier run."""
+    options = SelectionOptions(settings.detector, settings.options.raven_root)
+    contents = {
+        output / path: content
+        for name in settings.options.formats
+        for path, content in FORMATS[name](results, options).items()
     }
-    for pattern in LEFT_BY_FORMATS:
+    for pattern in FORMAT_OUTPUTS:
         for path in output.glob(pattern):
-            if path not in wanted:
+            if path not in contents:
                 path.unlink()
-    for path, content in wanted.items():
-        write_whole(path, content)
+    for path, content in contents.items():
+        write_atomically(path, content)
 
 
-def _write_bins(output: Path, accounts: Accounts, listened: Sequence[Listened], views: Views) -> tuple[Bin, ...]:
-    """Hours, days and gaps; by local clocks, too, where the user wants them. The hours by these clocks come back."""
-    write_whole(output / HOURLY, bin_tables.bins_csv(accounts.hourly))
-    write_whole(output / DAILY, bin_tables.bins_csv(accounts.daily))
-    write_whole(output / GAPS, bin_tables.gaps_csv(accounts.gaps))
-    if not views.options.summary_timezone:
-        for name in (LOCAL_HOURLY, LOCAL_DAILY):
+def _write_bins(output: Path, survey: Survey) -> None:
+    """Write hours, days and gaps; with ``summary_timezone``, hours and days in local time as well."""
+    write_atomically(output / HOURLY, bin_tables.bins_csv(survey.effort.hourly))
+    write_atomically(output / DAILY, bin_tables.bins_csv(survey.effort.daily))
+    write_atomically(output / GAPS, bin_tables.gaps_csv(survey.effort.gaps))
+    timezone = survey.settings.options.summary_timezone
+    for name, bins in ((LOCAL_HOURLY, survey.local_hourly), (LOCAL_DAILY, survey.local_daily)):
+        if timezone:
+            write_atomically(output / name, bin_tables.local_bins_csv(bins, parse_timezone(timezone)))
+        else:
             (output / name).unlink(missing_ok=True)
-        return ()
-    zone = parse_zone(views.options.summary_timezone)
-    heard = heard_in(listened, views.counts)
-    hourly, daily = in_bins(accounts, heard, views.presence, zone)
-    write_whole(output / LOCAL_HOURLY, bin_tables.local_bins_csv(hourly, zone))
-    write_whole(output / LOCAL_DAILY, bin_tables.local_bins_csv(daily, zone))
-    return hourly
 
 
-def _outcome(scores: Sequence[ScoreFile], losses: Sequence[Loss], detections: Sequence[Detection]) -> Outcome:
-    """Done only where every channel was analysed to its end, failed only where none was at all."""
-    recording, rate_hz = scores[0].recording, scores[0].grid.rate_hz
-    lost = (timeline.frames(recording, loss, rate_hz) for loss in losses)
-    n_analysed = recording.n_frames - sum(end - begin for begin, end in lost)
-    named = [one.problem if len(scores) == 1 else f"channel {one.channel}: {one.problem}" for one in scores if one.problem]
-    status = Status.FAILED if n_analysed <= 0 else Status.PARTIAL if named else Status.DONE
-    n_detections = sum(call.review != "no" for call in detections)
-    problem = "; ".join(filter(None, [*named[:1], recording.clock_problem]))
+def _outcome(scores: Sequence[ScoreFile], missing_spans: Sequence[MissingSpan], detections: Sequence[Detection]) -> Outcome:
+    """Return the outcome: done if every channel was analysed to its end, failed if none was analysed at all."""
+    recording = scores[0].recording
+    n_analysed = recording.n_frames - sum(span.length_samples for span in missing_spans)
+    problems = [
+        channel.problem if len(scores) == 1 else f"channel {channel.channel}: {channel.problem}"
+        for channel in scores
+        if channel.problem
+    ]
+    status = Status.FAILED if n_analysed <= 0 else Status.PARTIAL if problems else Status.DONE
+    n_detections = sum(detection.review != "no" for detection in detections)
+    problem = "; ".join(filter(None, [*problems[:1], recording.clock_problem]))
     return Outcome(status, n_analysed / recording.rate_hz, n_detections, problem)
+
+
+def check_noaa_reports(options: TableOptions, settings: OutputSettings) -> None:
+    """Check that the facts for NOAA's tables are complete and fit the analysis, before hours of work.
+
+    Raises:
+        UsageError: with every field that NOAA would refuse.
+    """
+    analysis = _noaa_analysis(Counter(), settings)
+    if options.pars:
+        check_pars(read_pars(Path(options.pars)), analysis)
+    if options.makara:
+        check_makara(read_makara(Path(options.makara)), analysis)
+
+
+def write_noaa_reports(output: Path, survey: Survey, settings: OutputSettings) -> None:
+    """Write the NOAA tables that the user asked for, and delete those of an earlier run.
+
+    Raises:
+        OutputError: when NOAA would refuse a table, which is not written then.
+    """
+    options, days = settings.options, survey.effort.daily
+    reviews = Counter(one.review for one in survey.detections if settings.is_counted(one.label))
+    analysis = _noaa_analysis(reviews, settings)
+    paths = [output / PARS_FILE, *(output / MAKARA_FOLDER / name for name in (ANALYSES_FILE, DETECTIONS_FILE))]
+    for path in paths:
+        path.unlink(missing_ok=True)
+    if options.pars:
+        write_atomically(paths[0], pars_table(days, read_pars(Path(options.pars)), analysis))
+    if options.makara:
+        tables = makara_tables(days, read_makara(Path(options.makara)), analysis)
+        write_atomically(paths[1], tables.analyses)
+        write_atomically(paths[2], tables.detections)
+
+
+def _noaa_analysis(reviews: Counter[str], settings: OutputSettings) -> NoaaAnalysis:
+    low_hz, high_hz = settings.band_hz
+    n_unreviewed = reviews["unreviewed"]
+    return NoaaAnalysis(settings.rate_hz, low_hz, high_hz, settings.detector, reviews.total() - n_unreviewed, n_unreviewed)

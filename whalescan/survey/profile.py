@@ -8,26 +8,26 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from whalescan.core import TableError
-from whalescan.core.files import write_whole
-from whalescan.core.profiling import Span
+from whalescan.core.files import write_atomically
+from whalescan.core.profiling import StageTiming
 
 PROFILE = "profile.json"
-_MOST_SPANS = 200_000
-"""In the trace: a browser shows no more; the shares count all."""
+MAX_SPANS = 200_000
+"""Spans in the trace, as many as a browser can show; the shares count all."""
 
 
 class Profile:
-    """The stages of a run, from all its workers."""
+    """The stages of a run, of all its workers."""
 
     def __init__(self) -> None:
         self._own_ns: Counter[str] = Counter()
-        self._spans: list[Span] = []
+        self._spans: list[StageTiming] = []
 
-    def add(self, spans: Iterable[Span]) -> None:
-        """Count stages that have ended."""
+    def add(self, spans: Iterable[StageTiming]) -> None:
+        """Add finished stages."""
         for span in spans:
             self._own_ns[span.name] += span.own_ns
-            if len(self._spans) < _MOST_SPANS:
+            if len(self._spans) < MAX_SPANS:
                 self._spans.append(span)
 
     def write(self, output: Path) -> None:
@@ -46,11 +46,11 @@ class Profile:
         ]
         stages = {name: own_ns / 1e9 for name, own_ns in self._own_ns.most_common()}
         document = {"traceEvents": events, "displayTimeUnit": "ms", "otherData": {"stages_s": stages}}
-        write_whole(output / PROFILE, (json.dumps(document) + "\n").encode())
+        write_atomically(output / PROFILE, (json.dumps(document) + "\n").encode())
 
 
-def shares(output: Path) -> str:
-    """What a person wants to know of a run's ``profile.json``: how long each stage took, in all workers together.
+def stage_shares(output: Path) -> str:
+    """Return how long each stage of a run took, in all workers together, from its ``profile.json``.
 
     Raises:
         TableError: when there is none.
@@ -59,7 +59,7 @@ def shares(output: Path) -> str:
     try:
         stages: dict[str, float] = json.loads(path.read_bytes())["otherData"]["stages_s"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TableError(f"{path}: no profile there ({error}); run with --profile") from error
+        raise TableError(f"{path}: no profile there ({error}); run with `profile`") from error
     total_s = sum(stages.values())
     lines = [f"  {name:<14}{seconds:8.2f} s {seconds / total_s:6.1%}" for name, seconds in stages.items() if seconds]
-    return "\n".join([f"where {total_s:.1f} s of work went ({path}):", *lines])
+    return "\n".join([f"{total_s:.1f} s of work by stage ({path}):", *lines])

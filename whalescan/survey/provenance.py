@@ -1,4 +1,4 @@
-"""``run.json``: what was done, with what, on which machine; given back as ``--config`` it repeats the run."""
+"""``run.json``: options, model, machine and results of a run. As ``--config`` it repeats the run."""
 
 from __future__ import annotations
 
@@ -14,22 +14,31 @@ from pathlib import Path
 from typing import Any
 
 from whalescan._version import __version__
+from whalescan.audio.start_times import ClockOptions
 from whalescan.core import TableError
-from whalescan.core.files import write_whole
+from whalescan.core.files import write_atomically
 from whalescan.detections.detection_rule import DetectionRule
 from whalescan.detections.presence import PresenceRule
 from whalescan.detector.model_spec import DEFAULT_MODEL
 from whalescan.options import ScoreOptions, TableOptions
-from whalescan.survey.job import Job, Method
-from whalescan.survey.output_settings import Views
-from whalescan.survey.outputs import PROVENANCE, Survey
+from whalescan.survey.outputs import Survey
+from whalescan.survey.settings import OutputSettings, ScoringMethod, SurveyJob
+from whalescan.tables.run_json import RUN_JSON, read_run_json
 
 _PACKAGES = ("torch", "timm", "numpy", "scipy", "soundfile", "soxr", "dask", "distributed")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What `detect` needs to know of the run whose scores it reads."""
+class RunRecord:
+    """Facts about a run with which its tables can be made again.
+
+    Attributes:
+        rule: how scores became detections.
+        detector: name and version of the detector.
+        classes: of the model.
+        rate_hz: sampling rate at which the model scored.
+        band_hz: lowest and highest frequency that the model used.
+    """
 
     scores: ScoreOptions
     tables: TableOptions
@@ -39,17 +48,32 @@ class Kept:
     rate_hz: int
     band_hz: tuple[float, float]
 
+    @property
+    def clock_options(self) -> ClockOptions:
+        """Options with which start times were read."""
+        return ClockOptions(self.tables.timezone, self.tables.time_format)
 
-def write(job: Job, how: Method, survey: Survey, started_utc: datetime, started_monotonic_s: float) -> None:
-    """Write ``run.json``."""
+
+def write_run_record(
+    job: SurveyJob, method: ScoringMethod, survey: Survey, started_utc: datetime, started_monotonic_s: float
+) -> None:
+    """Write ``run.json``.
+
+    Args:
+        job: what was asked for.
+        method: what followed from it.
+        survey: the results.
+        started_utc: when the run started.
+        started_monotonic_s: the same by the monotonic clock.
+    """
     scores, tables, work = job.scores, job.tables, job.work
     elapsed_s = time.monotonic() - started_monotonic_s
     document = {
         "whalescan": __version__,
-        "detector": how.detector,
+        "detector": method.detector,
         "recordings": [str(Path(text).absolute()) for text in job.inputs],
         "options": {
-            "model": "" if how.model.path == DEFAULT_MODEL else str(how.model.path.absolute()),
+            "model": "" if method.model.path == DEFAULT_MODEL else str(method.model.path.absolute()),
             "hop": scores.hop_s,
             "channel": scores.channel,
             "exact": scores.exact,
@@ -62,22 +86,22 @@ def write(job: Job, how: Method, survey: Survey, started_utc: datetime, started_
             "any_class": work.any_class,
         },
         "model": {
-            "name": how.model.name,
-            "sha256": how.model.sha256,
-            "architecture": how.model.spec.architecture,
-            "classes": list(how.model.spec.classes),
-            "band_hz": list(how.model.spec.front_end.band_hz),
+            "name": method.model.name,
+            "sha256": method.model.sha256,
+            "architecture": method.model.spec.architecture,
+            "classes": list(method.model.spec.classes),
+            "band_hz": list(method.model.spec.front_end.band_hz),
         },
-        "windows": asdict(how.grid),
-        "rule": asdict(how.rule),
-        "presence": PresenceRule(tables.min_validated).sentence,
+        "windows": asdict(method.grid),
+        "rule": asdict(method.rule),
+        "presence": PresenceRule(tables.min_validated).description,
         "results": _results(survey),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
         "machine": {
             "system": platform.platform(),
             "processor": platform.processor(),
             "cores": os.cpu_count(),
-            "batch_size": how.batch_size,
+            "batch_size": method.batch_size,
         },
         "started_utc": started_utc.isoformat(timespec="seconds"),
         "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -86,16 +110,16 @@ def write(job: Job, how: Method, survey: Survey, started_utc: datetime, started_
     _write(job.output, document)
 
 
-def read(output: Path) -> Kept:
-    """What a run was.
+def read_run_record(output: Path) -> RunRecord:
+    """Read how a run was made.
 
     Raises:
-        TableError: when there is no ``run.json``, or one that is not ours.
+        TableError: when there is no ``run.json``, or it lacks what this version needs.
     """
-    document = read_document(output)
+    document = read_run_json(output)
     try:
         options = document["options"]
-        return Kept(
+        return RunRecord(
             scores=ScoreOptions(options["model"], options["hop"], options["channel"], options.get("exact", True)),
             tables=TableOptions(
                 **{name: options[name] for name in TableOptions.__dataclass_fields__ if name in options}
@@ -108,19 +132,19 @@ def read(output: Path) -> Kept:
             band_hz=tuple(document["model"]["band_hz"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise TableError(f"{output / 'run.json'}: not written by this version of whalescan ({error}); run again") from error
+        raise TableError(f"{output / RUN_JSON}: not written by this version of whalescan ({error}); run again") from error
 
 
-def update(output: Path, views: Views, survey: Survey) -> None:
-    """Note what tables are now, and their results; what was run, and when, stays."""
-    document = read_document(output)
-    document["options"] |= _table_options(replace(views.options, threshold=views.rule.threshold))
-    document |= {"rule": asdict(views.rule), "presence": views.presence.sentence, "results": _results(survey)}
+def update_run_record(output: Path, settings: OutputSettings, survey: Survey) -> None:
+    """Write the settings and results of tables that were made again. The facts about the run itself stay."""
+    document = read_run_json(output)
+    document["options"] |= _table_options(replace(settings.options, threshold=settings.rule.threshold))
+    document |= {"rule": asdict(settings.rule), "presence": settings.presence_rule.description, "results": _results(survey)}
     _write(output, document)
 
 
 def _table_options(options: TableOptions) -> dict[str, Any]:
-    """As `--config` reads them on any working folder of this machine."""
+    """Return options as ``--config`` reads them, with paths that are valid from any folder."""
     files = {name: str(Path(path).absolute()) for name in ("pars", "makara") if (path := getattr(options, name))}
     return asdict(options) | {"formats": list(options.formats)} | files
 
@@ -135,20 +159,4 @@ def _results(survey: Survey) -> dict[str, Any]:
 
 
 def _write(output: Path, document: dict[str, Any]) -> None:
-    write_whole(output / PROVENANCE, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def read_document(output: Path) -> dict[str, Any]:
-    """All that ``run.json`` says.
-
-    Raises:
-        TableError: when there is none, or one that is not ours.
-    """
-    path = output / PROVENANCE
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise TableError(f"{path}: no finished run there ({error}); give the folder that `run` wrote") from error
-    if not isinstance(document, dict):
-        raise TableError(f"{path}: not a run.json of whalescan")
-    return document
+    write_atomically(output / RUN_JSON, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())

@@ -1,173 +1,213 @@
-"""From recordings to scores on disk: what is left to do, who does it, and what is said meanwhile."""
+"""From audio files to stored scores: headers are read, and what an earlier run has not stored is scored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
-from whalescan.audio import timeline
-from whalescan.core import Recording, WindowGrid
+from whalescan.audio import recordings, timeline
+from whalescan.audio.recordings import AudioFile
+from whalescan.audio.start_times import ClockOptions, read_start_time
+from whalescan.core import Outcome, Recording, RecordingError, RecordingResult, Status, WindowGrid
 from whalescan.core.profiling import stage
+from whalescan.core.text import count, hours
 from whalescan.detector.batching import BATCH_SIZE
 from whalescan.engine import chunking
 from whalescan.engine.chunking import Chunk
-from whalescan.engine.cluster import report_of, workforce
-from whalescan.engine.dispatch import Dispatch
-from whalescan.engine.signals import Interruption
-from whalescan.engine.worker import Task
-from whalescan.engine.worker_check import check_sight
+from whalescan.engine.cluster import dask_report, worker_pool
+from whalescan.engine.dispatch import ChunkDispatcher
+from whalescan.engine.process_settings import InterruptHandler, process_id
+from whalescan.engine.worker import ScoredChunk, ScoringTask
+from whalescan.engine.worker_check import check_workers
+from whalescan.options import ScoreOptions
 from whalescan.scores.score_file import ScoreFile, score_path
-from whalescan.scores.sequences import Scored
-from whalescan.survey.job import Job, Method
-from whalescan.survey.outputs import PROVENANCE
+from whalescan.survey.journal import window_span
 from whalescan.survey.profile import Profile
 from whalescan.survey.progress import Progress
-from whalescan.survey.run_log import Logbook
-from whalescan.survey.score_assembly import JOURNAL_SUFFIX, Assembly
-from whalescan.survey.text import and_more, count
-from whalescan.tables.csvs import FileRow
+from whalescan.survey.run_folder import RunLog
+from whalescan.survey.run_summary import and_more
+from whalescan.survey.score_assembly import JOURNAL_SUFFIX, ScoreAssembly, Windows, whole_channel
+from whalescan.survey.settings import ScoringMethod, SurveyJob
+from whalescan.tables.run_json import RUN_JSON
+
+logger = logging.getLogger("whalescan")
+
+_READERS = 8
+"""Headers read at a time: on a shared disk, most of the time is waiting."""
+_LARGEST_SHARE = 64
+"""Recordings that a reader takes at a time: a future for each would need as much memory as the recordings themselves."""
+_ChannelPlan = tuple[Chunk, list[Windows]]
+"""All windows of a channel as one chunk, and the ranges of them that are scored already."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Rest:
-    """A channel of a recording, and what of it is on disk already: first windows, and those behind the last."""
+def inspect_recordings(files: Sequence[AudioFile], clock: ClockOptions, options: ScoreOptions) -> list[RecordingResult]:
+    """Read the header of each file. Return results that are pending, or failed where the file cannot be scored."""
+    share = max(1, min(len(files) // _READERS, _LARGEST_SHARE))
 
-    recording: Recording
-    channel: int
-    after: tuple[Recording, ...]
-    kept: tuple[tuple[int, int], ...]
+    def inspect_share(first: int) -> list[RecordingResult]:
+        return [_inspect(file, clock, options) for file in files[first : first + share]]
 
-    def kept_s(self, grid: WindowGrid) -> float:
-        total = chunking.n_windows(self.recording, self.after, grid)
-        return self.recording.duration_s * sum(end - begin for begin, end in self.kept) / total
+    with ThreadPoolExecutor(_READERS) as pool:
+        return list(chain.from_iterable(pool.map(inspect_share, range(0, len(files), share))))
 
 
-@dataclass(frozen=True, slots=True)
-class _Voice:
-    """The terminal and the log."""
-
-    progress: Progress
-    log: Logbook
-
-    def warn(self, text: str) -> None:
-        """What a user must see."""
-        self.progress.warn(f"whalescan: {text}")
-        self.log.write("note", text)
-
-    def note(self, text: str) -> None:
-        """What a user may like to see, unless the run is a quiet one."""
-        self.progress.note(text)
-        self.log.write("note", text)
-
-
-def score_all(entries: Sequence[Scored | FileRow], job: Job, how: Method, log: Logbook, profile: Profile) -> None:
-    """Score what has not been scored yet, and leave it on disk.
+def score_all(
+    results: Sequence[RecordingResult], job: SurveyJob, method: ScoringMethod, log: RunLog, profile: Profile
+) -> None:
+    """Score what is not stored yet, and store it.
 
     Raises:
-        KeyboardInterrupt: when the user wanted an end; what was finished is kept.
-        UsageError, ModelError: where nothing can be scored; what an earlier run left is as it was.
-        OutputError, ClusterError: in the midst of it; what was finished is kept.
+        KeyboardInterrupt: when the user interrupted; scores that were finished are stored.
+        UsageError, ModelError: when nothing can be scored; what an earlier run stored is unchanged.
+        OutputError, ClusterError: during scoring; scores that were finished are stored.
     """
-    task = Task(how.model, how.grid, job.work.device, how.batch_size, job.scores.exact, job.work.profile)
-    assembly = Assembly(job.output / "scores", task, job.work.batch_size or BATCH_SIZE)
-    scored = [entry for entry in entries if isinstance(entry, Scored)]
-    total_s = sum(entry.recording.duration_s * len(entry.channels) for entry in scored)
-    with Interruption() as interruption, Progress(total_s, job.work.quiet) as progress:
-        voice = _Voice(progress, log)
-        if gone := _gone(job.output / "scores", scored):
-            voice.warn(f"{gone[0]} was scored once, and is not among the recordings now; left out{and_more(len(gone))}")
-        for entry in entries:
-            if isinstance(entry, FileRow):
-                log.write("failed", entry.outcome.problem)
-        channels = _rests(scored, assembly, job.work.restart, how.grid)
-        rests = [rest for rest in channels if _is_left(rest, voice, how.grid)]
-        if rests and not interruption.is_asked:
-            _score(rests, job, assembly, task, interruption, voice, profile)
-        if interruption.is_asked:
+    task = ScoringTask(
+        method.model,
+        method.grid,
+        job.work.device,
+        method.batch_size,
+        job.scores.exact,
+        job.work.profile,
+        protected_process="" if job.work.owns_process else process_id(),
+    )
+    assembly = ScoreAssembly(job.output / "scores", task, job.work.batch_size or BATCH_SIZE)
+    to_score = [result for result in results if result.channels]
+    total_s = sum(result.readable_recording().duration_s * len(result.channels) for result in to_score)
+    with InterruptHandler(job.work.owns_process) as interrupt_handler, Progress(total_s, job.work.quiet) as progress:
+        if absent := _absent_recordings(job.output / "scores", to_score):
+            log.warn(f"{absent[0]} was scored once, and is not among the recordings now; left out{and_more(len(absent))}")
+        for result in results:
+            if not result.channels:
+                log.write("failed", result.outcome.problem)
+        plans = []
+        for channel, finished in _plan_channels(to_score, assembly, job.work.restart, method.grid):
+            progress.skip(_finished_s(channel, finished))
+            if finished == [window_span(channel)]:
+                log.write("kept", _channel_name(channel.recording, channel.channel))
+            else:
+                plans.append((channel, finished))
+        if plans and not interrupt_handler.is_requested:
+            _score(plans, job, assembly, task, interrupt_handler, progress, log, profile)
+        if interrupt_handler.is_requested:
             raise KeyboardInterrupt
 
 
 def _score(
-    rests: Sequence[_Rest],
-    job: Job,
-    assembly: Assembly,
-    task: Task,
-    interruption: Interruption,
-    voice: _Voice,
+    plans: Sequence[_ChannelPlan],
+    job: SurveyJob,
+    assembly: ScoreAssembly,
+    task: ScoringTask,
+    interrupt_handler: InterruptHandler,
+    progress: Progress,
+    log: RunLog,
     profile: Profile,
 ) -> None:
-    """Have the rest scored by whoever the user wants to do it."""
-    left_s = sum(rest.recording.duration_s - rest.kept_s(task.grid) for rest in rests)
-    voice.log.write("begin", f"{left_s / 3600:.2f} hours in {count(len(rests), 'recording')} to score")
-    with workforce(job.work, left_s) as workers, report_of(job.work):
+    """Score what is planned on the workers that the user chose."""
+    to_score_s = sum(channel.recording.duration_s - _finished_s(channel, finished) for channel, finished in plans)
+    log.write("begin", f"{hours(to_score_s)} in {count(len(plans), 'recording')} to score")
+    with worker_pool(job.work, to_score_s) as workers, dask_report(job.work):
         if workers.dashboard:
-            voice.note(f"dashboard: {workers.dashboard}")
-        check_sight(workers, [rest.recording.path for rest in rests], task, interruption, voice.warn)
-        (job.output / PROVENANCE).unlink(missing_ok=True)  # until all is written, there is no finished run
+            log.note(f"dashboard: {workers.dashboard}")
+        check_workers(workers, [channel.recording.path for channel, _ in plans], task, interrupt_handler, log.warn)
+        (job.output / RUN_JSON).unlink(missing_ok=True)  # until all is written, there is no finished run
         if job.work.restart:
-            for rest in rests:
-                assembly.forget(rest.recording, rest.channel)
-        step = chunking.chunk_windows(task.grid, task.together.n_windows, left_s)
-        dispatch = Dispatch(_chunks(rests, task.grid, step), task, workers, interruption, voice.warn)
-        if dispatch.census.has_gpus and job.work.batch_size is None:
-            voice.note(f"GPUs of a cluster are used better with --batch-size 512; it is {task.batch_size}")
-        said: set[str] = set()
-        for done in dispatch:
-            if done.note and done.note not in said:
-                said.add(done.note)
-                voice.warn(done.note)
-            profile.add(done.spans)
-            with stage("keep"):
-                whole = assembly.add(done)
-            begin, end = done.chunk.own_samples(task.grid)
-            voice.progress.add(task.grid.seconds(end - begin), dispatch.census.n_workers)
-            if whole is not None:
-                _finished(whole, voice.log)
+            for channel, _ in plans:
+                assembly.discard(channel)
+        chunk_size = chunking.windows_per_chunk(task.grid, task.batching.n_windows, to_score_s)
+        dispatcher = ChunkDispatcher(_chunks(plans, task.grid, chunk_size), task, workers, interrupt_handler, log.warn)
+        if dispatcher.counts.has_gpus and job.work.batch_size is None:
+            log.note(f"GPUs of a cluster are used better with a batch_size of 512; it is {task.batch_size}")
+        warned: set[str] = set()
+        for scored in dispatcher:
+            if scored.note and scored.note not in warned:
+                warned.add(scored.note)
+                log.warn(scored.note)
+            scores = _store(scored, assembly, profile)
+            begin, end = scored.chunk.scored_span(task.grid)
+            progress.add(task.grid.seconds(end - begin), dispatcher.counts.n_workers)
+            if scores is not None:
+                _log_scores(scores, log)
                 if job.work.verbose:
-                    voice.progress.note(f"{whole.recording.name}: scored")
+                    logger.info("%s: scored", scores.recording.name)
 
 
-def _rests(scored: Sequence[Scored], assembly: Assembly, restart: bool, grid: WindowGrid) -> Iterator[_Rest]:
-    """Every channel with what is kept of it."""
-    followers: Mapping[str, Recording] = timeline.followers(entry.recording for entry in scored)
-    for entry in scored:
-        after = chunking.following(entry.recording, followers, grid)
-        for channel in entry.channels:
-            kept = () if restart else tuple(assembly.kept(entry.recording, channel, after))
-            yield _Rest(entry.recording, channel, after, kept)
+def _store(scored: ScoredChunk, assembly: ScoreAssembly, profile: Profile) -> ScoreFile | None:
+    profile.add(scored.timings)
+    with stage("keep"):
+        return assembly.add(scored)
 
 
-def _is_left(rest: _Rest, voice: _Voice, grid: WindowGrid) -> bool:
-    """Whether there is something to score; what is kept is noted."""
-    if rest.kept:
-        voice.progress.skip(rest.kept_s(grid))
-    if rest.kept != ((0, chunking.n_windows(rest.recording, rest.after, grid)),):
-        return True
-    voice.log.write("kept", _named(rest.recording, rest.channel))
-    return False
+def _plan_channels(
+    results: Sequence[RecordingResult], assembly: ScoreAssembly, is_restart: bool, grid: WindowGrid
+) -> Iterator[_ChannelPlan]:
+    followers = timeline.successors(result.readable_recording() for result in results)
+    for result in results:
+        recording = result.readable_recording()
+        following = chunking.following_recordings(recording, followers, grid)
+        for number in result.channels:
+            channel = whole_channel(recording, number, following, grid)
+            yield channel, [] if is_restart else assembly.finished_windows(channel)
 
 
-def _chunks(rests: Sequence[_Rest], grid: WindowGrid, step: int) -> Iterator[Chunk]:
-    for rest in rests:
-        yield from chunking.chunks(rest.recording, rest.channel, grid, step, rest.after, rest.kept)
+def _finished_s(channel: Chunk, finished: Sequence[Windows]) -> float:
+    return channel.recording.duration_s * sum(end - begin for begin, end in finished) / channel.n_windows
 
 
-def _finished(whole: ScoreFile, log: Logbook) -> None:
-    lost_s = whole.grid.seconds(whole.lost_samples)
-    about = f"{_named(whole.recording, whole.channel)}, {whole.recording.duration_s / 3600:.3f} h"
-    if lost_s:
-        log.write("partial", f"{about}, {lost_s:.1f} s not analysed: {whole.problem}")
+def _chunks(plans: Sequence[_ChannelPlan], grid: WindowGrid, chunk_size: int) -> Iterator[Chunk]:
+    for channel, finished in plans:
+        yield from chunking.split_recording(
+            channel.recording, channel.channel, grid, chunk_size, channel.following, finished
+        )
+
+
+def _log_scores(scores: ScoreFile, log: RunLog) -> None:
+    missing_s = scores.grid.seconds(scores.missing_samples)
+    about = f"{_channel_name(scores.recording, scores.channel)}, {scores.recording.duration_s / 3600:.3f} h"
+    if missing_s:
+        log.write("partial", f"{about}, {missing_s:.1f} s not analysed: {scores.problem}")
     else:
-        log.write("scored", f"{about}{': ' if whole.problem else ''}{whole.problem}")
+        log.write("scored", f"{about}{': ' if scores.problem else ''}{scores.problem}")
 
 
-def _named(recording: Recording, channel: int) -> str:
+def _channel_name(recording: Recording, channel: int) -> str:
     return recording.name if channel == 1 else f"{recording.name}, channel {channel}"
 
 
-def _gone(folder: Path, scored: Sequence[Scored]) -> list[str]:
-    """Names of what an earlier run scored and is not to be scored now."""
-    now = {score_path(folder, entry.recording.name, channel) for entry in scored for channel in entry.channels}
-    there = {path.with_suffix(".npz") for suffix in (".npz", JOURNAL_SUFFIX) for path in folder.rglob(f"*{suffix}")}
-    return sorted(str(path.relative_to(folder).with_suffix("")) for path in there - now)
+def _absent_recordings(folder: Path, results: Sequence[RecordingResult]) -> list[str]:
+    """Return the names of stored scores whose recordings are not to be scored now."""
+    expected = {score_path(folder, result.name, channel) for result in results for channel in result.channels}
+    stored = {path.with_suffix(".npz") for suffix in (".npz", JOURNAL_SUFFIX) for path in folder.rglob(f"*{suffix}")}
+    return sorted(str(path.relative_to(folder).with_suffix("")) for path in stored - expected)
+
+
+def _inspect(file: AudioFile, clock: ClockOptions, options: ScoreOptions) -> RecordingResult:
+    try:
+        recording = recordings.read_header(file, clock)
+    except RecordingError as error:
+        return _unreadable(file, clock, str(error))
+    channels = options.channels(recording.channels)
+    if not channels:
+        problem = f"{file.path}: has no channel {options.channel}, only 1 to {recording.channels}; choose another channel"
+        return RecordingResult.of(recording, Outcome(Status.FAILED, 0.0, 0, problem))
+    return RecordingResult.of(recording, channels=channels)
+
+
+def _unreadable(file: AudioFile, clock: ClockOptions, problem: str) -> RecordingResult:
+    """Return the result of a file without a readable header; its name may tell when it began."""
+    start = read_start_time(file.path, clock)
+    try:
+        size_bytes = file.path.stat().st_size
+    except OSError:
+        size_bytes = None
+    return RecordingResult(
+        file.name,
+        file.path,
+        None,
+        Outcome(Status.FAILED, 0.0, 0, problem),
+        start_utc=start.utc,
+        time_source=start.source,
+        size_bytes=size_bytes,
+    )

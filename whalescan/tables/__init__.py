@@ -1,1 +1,1 @@
-"""What other programs read."""
+"""Tables for other programs: CSV summaries, Raven tables, further formats, and NOAA's databases."""

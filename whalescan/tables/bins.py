@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from datetime import tzinfo
 
 from whalescan.core import Gap, from_ns
-from whalescan.core.files import csv_bytes, iso_utc
-from whalescan.detections.presence import Bin
+from whalescan.core.files import csv_bytes
+from whalescan.core.text import iso_utc
+from whalescan.detections.presence import PresenceBin
 
 BIN_COLUMNS = (
     "bin_start_utc",
@@ -24,12 +25,12 @@ LOCAL_BIN_COLUMNS = ("bin_start_local", "bin_end_local", *BIN_COLUMNS)
 GAP_COLUMNS = ("start_utc", "end_utc", "seconds", "kind")
 
 
-def bins_csv(bins: Iterable[Bin]) -> bytes:
+def bins_csv(bins: Iterable[PresenceBin]) -> bytes:
     """``hourly.csv`` or ``daily.csv``."""
     return csv_bytes(BIN_COLUMNS, map(_bin, bins))
 
 
-def local_bins_csv(bins: Iterable[Bin], zone: tzinfo) -> bytes:
+def local_bins_csv(bins: Iterable[PresenceBin], zone: tzinfo) -> bytes:
     """The same, with what clocks in a zone show, as ISO 8601 with the offset: ``2026-03-08T00:00:00-05:00``."""
     return csv_bytes(LOCAL_BIN_COLUMNS, ((_local(b.begin_ns, zone), _local(b.end_ns, zone), *_bin(b)) for b in bins))
 
@@ -43,7 +44,7 @@ def gaps_csv(gaps: Iterable[Gap]) -> bytes:
     )
 
 
-def _bin(row: Bin) -> tuple[str, ...]:
+def _bin(row: PresenceBin) -> tuple[str, ...]:
     return (
         _utc(row.begin_ns),
         _utc(row.end_ns),

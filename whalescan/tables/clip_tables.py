@@ -1,4 +1,4 @@
-"""Clips cut from recordings: what their files are called, and the tables that say what they hold."""
+"""Clips of detections: file names, and the tables that describe them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from whalescan.core import Detection, Recording
-from whalescan.core.files import csv_bytes, iso_utc
+from whalescan.core import Detection, Recording, RecordingResult
+from whalescan.core.files import csv_bytes
+from whalescan.core.text import iso_utc
 from whalescan.tables import raven
-from whalescan.tables.raven import Placed, SelectionOptions
+from whalescan.tables.raven import SelectionOptions
 
 CLIP_COLUMNS = (
     "clip_name",
@@ -33,125 +34,137 @@ CLIP_COLUMNS = (
     "missing_s",
 )
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+|^[.-]+")
-_LONGEST = 80
-"""Characters of a recording's name in that of a clip; a folder's own path needs room, too."""
+_LONGEST_NAME = 80
+"""Characters of a recording's name in a clip's name; leaves room for the path of the folder."""
 
 
 def clip_name(detection_id: str) -> str:
-    """The name of a call's clip: its id, without what some file system does not take, or the end of which is far away.
+    """Return the file name of a detection's clip: its ID, without characters that a file system rejects, and shortened.
 
-    Where the name of the recording is changed, a hash of it tells it from others; so clips of one recording stay together,
-    in the order of their times.
+    A changed recording name gets a hash, so that it stays unique. Clips of one recording sort together, by time.
     """
-    of_recording, dash, number = detection_id.rpartition("-")
-    safe = _UNSAFE.sub("_", of_recording)[:_LONGEST]
-    if safe != of_recording:
-        safe += "-" + hashlib.sha256(of_recording.encode(errors="backslashreplace")).hexdigest()[:8]
+    recording, dash, number = detection_id.rpartition("-")
+    safe = _UNSAFE.sub("_", recording)[:_LONGEST_NAME]
+    if safe != recording:
+        safe += "-" + hashlib.sha256(recording.encode(errors="backslashreplace")).hexdigest()[:8]
     return f"{safe}{dash}{_UNSAFE.sub('_', number)}.wav"
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A stretch of a recording in a file of its own.
+    """A segment of a recording in a file of its own.
 
     Attributes:
-        path: of the clip.
-        call: for which it was cut.
-        recording: from which it was cut.
-        rate_hz: of the clip.
-        begin_sample: its first one, at that rate, from the recording's first.
-        n_samples: its length.
-        missing_s: seconds of it that are silent since nothing could be read, or since the recorder had lost sound.
+        path: path of the clip.
+        detection: detection for which it was cut.
+        recording: recording from which it was cut.
+        rate_hz: sample rate of the clip.
+        begin_sample: first sample at that rate, counted from the start of the recording.
+        length_samples: length at that rate.
+        missing_s: seconds of silence in place of unreadable audio and drop-outs.
     """
 
     path: Path
-    call: Detection
+    detection: Detection
     recording: Recording
     rate_hz: int
     begin_sample: int
-    n_samples: int
+    length_samples: int
     missing_s: float
 
     @property
     def begin_s(self) -> float:
-        """From the recording's first sample."""
+        """Begin in seconds from the start of the recording."""
         return self.begin_sample / self.rate_hz
 
     @property
     def duration_s(self) -> float:
-        """Its length."""
-        return self.n_samples / self.rate_hz
+        """Length in seconds."""
+        return self.length_samples / self.rate_hz
 
     @property
     def start_utc(self) -> datetime | None:
-        """When it began, by the clock at the call; None where the recording has none."""
-        call_utc = self.recording.utc(self.call.begin_s)
-        return call_utc and call_utc - timedelta(seconds=self.call.begin_s - self.begin_s)
+        """Start by the recording's clock at the detection; None where its start is unknown."""
+        detection_utc = self.recording.utc(self.detection.begin_s)
+        return detection_utc and detection_utc - timedelta(seconds=self.detection.begin_s - self.begin_s)
 
     @property
-    def call_within(self) -> Detection:
-        """The call, with times from the clip's first sample; what lies outside is cut off."""
-        begin_s = max(self.call.begin_s - self.begin_s, 0.0)
-        end_s = min(self.call.end_s - self.begin_s, self.duration_s)
-        return replace(self.call, channel=1, begin_s=begin_s, end_s=end_s)
+    def detection_in_clip(self) -> Detection:
+        """The detection with times from the start of the clip, cut at its ends."""
+        begin_s = max(self.detection.begin_s - self.begin_s, 0.0)
+        end_s = min(self.detection.end_s - self.begin_s, self.duration_s)
+        return replace(self.detection, channel=1, begin_s=begin_s, end_s=end_s)
 
     @property
     def as_recording(self) -> Recording:
-        """The clip as a recording of its own."""
+        """The clip as a recording."""
         name = self.path.name
         return Recording(
-            self.path.stem, self.path, name, self.rate_hz, self.n_samples, channels=1, size_bytes=0, start_utc=self.start_utc
+            self.path.stem,
+            self.path,
+            name,
+            self.rate_hz,
+            self.length_samples,
+            channels=1,
+            size_bytes=0,
+            start_utc=self.start_utc,
         )
 
 
-def selections_bytes(clips: Sequence[Clip], detector: str) -> bytes:
-    """A Raven table of the calls, on the axis of all clips in the order of `list_bytes`."""
-    placed, offset_s = [], 0.0
+def clip_selections_bytes(clips: Sequence[Clip], detector: str) -> bytes:
+    """Return a Raven table of the detections, on the time axis of all clips in the order of `clip_list_bytes`."""
+    results, offset_s = [], 0.0
     for clip in clips:
-        placed.append(Placed(clip.as_recording, offset_s, [clip.call_within]))
+        results.append(
+            RecordingResult.of(clip.as_recording, detections=[clip.detection_in_clip], sequence_offset_s=offset_s)
+        )
         offset_s += clip.duration_s
-    return raven.table_bytes(placed, SelectionOptions(detector))
+    return raven.table_bytes(results, SelectionOptions(detector))
 
 
-def list_bytes(clips: Iterable[Clip]) -> bytes:
-    """The clips, one path a line, for Raven."""
+def clip_list_bytes(clips: Iterable[Clip]) -> bytes:
+    """Return Raven's list of the clips, one path per line."""
     return raven.list_file_bytes((clip.as_recording for clip in clips), SelectionOptions(""))
 
 
 def clips_csv(clips: Iterable[Clip]) -> bytes:
-    """``clips.csv``: what each clip is, and where it comes from; ``begin_s`` and ``end_s`` are the call's, in the clip."""
+    """Return ``clips.csv``: detection and origin of each clip; ``begin_s`` and ``end_s`` refer to the clip."""
     return csv_bytes(CLIP_COLUMNS, map(_row, clips))
 
 
 def _row(clip: Clip) -> tuple[str, ...]:
-    call, within = clip.call, clip.call_within
+    detection, in_clip = clip.detection, clip.detection_in_clip
     return (
         clip.path.name,
-        call.detection_id,
-        call.recording,
+        detection.detection_id,
+        detection.recording,
         _day(clip),
-        str(call.channel),
+        str(detection.channel),
         f"{clip.begin_s:.6f}",
         f"{clip.begin_s + clip.duration_s:.6f}",
         iso_utc(clip.start_utc),
-        f"{within.begin_s:.6f}",
-        f"{within.end_s:.6f}",
-        f"{call.low_hz:.1f}",
-        f"{call.high_hz:.1f}",
-        call.label,
-        "" if call.score is None else f"{call.score:.4f}",
-        call.review,
+        f"{in_clip.begin_s:.6f}",
+        f"{in_clip.end_s:.6f}",
+        f"{detection.low_hz:.1f}",
+        f"{detection.high_hz:.1f}",
+        detection.label,
+        "" if detection.score is None else f"{detection.score:.4f}",
+        detection.review,
         f"{clip.missing_s:.3f}",
     )
 
 
 def training_csv(clips: Iterable[Clip]) -> bytes:
-    """``train.csv``, as `train` reads it: the class where people said yes, 0 where they said no.
+    """Return ``train.csv`` for `train`: the class where the review is ``yes``, else 0.
 
-    What is held out together is a day, so that no model is judged by neighbours of what it learnt from.
+    Groups that are held out together are days, so that a model is not validated on neighbours of its training clips.
     """
     rows = (
-        (clip.path.name, clip.call.label if clip.call.review == "yes" else "0", _day(clip) or clip.call.recording)
+        (
+            clip.path.name,
+            clip.detection.label if clip.detection.review == "yes" else "0",
+            _day(clip) or clip.detection.recording,
+        )
         for clip in clips
     )
     return csv_bytes(("clip_name", "label", "group"), rows)

@@ -1,15 +1,15 @@
-"""The CSV summaries."""
+"""``detections.csv`` and ``files.csv``, written and read."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path, PurePosixPath
 
-from whalescan.core import Detection, Outcome, Recording, Status, TableError
-from whalescan.core.files import csv_bytes, iso_utc
+from whalescan.core import Detection, Outcome, Recording, RecordingResult, Status, TableError
+from whalescan.core.files import csv_bytes
+from whalescan.core.text import iso_utc
 
 DETECTION_COLUMNS = (
     "detection_id",
@@ -42,34 +42,13 @@ FILE_COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FileRow:
-    """A recording with what became of it.
-
-    Attributes:
-        name, path: as in `Recording`.
-        recording: None where not even its header could be read.
-        outcome: what became of it.
-        sequence_offset_s: seconds of all readable recordings before it, in the order of names.
-        start_utc, time_source, size_bytes: what is known of a file whose header could not be read.
-    """
-
-    name: str
-    path: Path
-    recording: Recording | None
-    outcome: Outcome
-    sequence_offset_s: float = 0.0
-    start_utc: datetime | None = None
-    time_source: str = "none"
-    size_bytes: int | None = None
+def detections_csv(results: Iterable[RecordingResult]) -> bytes:
+    """Return ``detections.csv``: one row for each detection, recording by recording."""
+    rows = (_detection_row(result.readable_recording(), detection) for result in results for detection in result.detections)
+    return csv_bytes(DETECTION_COLUMNS, rows)
 
 
-def detections_csv(rows: Iterable[tuple[Recording, Sequence[Detection]]]) -> bytes:
-    """``detections.csv``."""
-    return csv_bytes(DETECTION_COLUMNS, (_detection(r, d) for r, detections in rows for d in detections))
-
-
-def _detection(recording: Recording, detection: Detection) -> tuple[str, ...]:
+def _detection_row(recording: Recording, detection: Detection) -> tuple[str, ...]:
     begin_utc = recording.utc(detection.begin_s)
     return (
         detection.detection_id,
@@ -87,22 +66,22 @@ def _detection(recording: Recording, detection: Detection) -> tuple[str, ...]:
     )
 
 
-def listed_detections(path: Path) -> list[Detection]:
-    """The rows of a ``detections.csv``.
+def read_detections_csv(path: Path) -> list[Detection]:
+    """Return the rows of a ``detections.csv``.
 
     Raises:
-        TableError: when the file is absent or no such table.
+        TableError: when the file is absent or another table.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return [_listed_detection(row) for row in csv.DictReader(file)]
+            return [_read_detection_row(row) for row in csv.DictReader(file)]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise TableError(
-            f"{path}: no detections.csv of a whalescan run ({error}); give `whalescan detect {path.parent}` to make it anew"
+            f"{path}: not a detections.csv of whalescan ({error}); `whalescan detect {path.parent}` writes it again"
         ) from error
 
 
-def _listed_detection(row: dict[str, str]) -> Detection:
+def _read_detection_row(row: dict[str, str]) -> Detection:
     return Detection(
         recording=row["recording"],
         channel=int(row["channel"]),
@@ -117,51 +96,45 @@ def _listed_detection(row: dict[str, str]) -> Detection:
     )
 
 
-def files_csv(rows: Iterable[FileRow]) -> bytes:
-    """``files.csv``: one row a recording, also for those that could not be read."""
-    return csv_bytes(FILE_COLUMNS, map(_file, rows))
+def files_csv(results: Iterable[RecordingResult]) -> bytes:
+    """Return ``files.csv``: one row for each recording, also for those that cannot be read."""
+    return csv_bytes(FILE_COLUMNS, map(_file_row, results))
 
 
-def _file(row: FileRow) -> tuple[str, ...]:
-    recording, outcome = row.recording, row.outcome
-    facts = iso_utc(row.start_utc), row.time_source, "", "", ""
-    size_bytes = "" if row.size_bytes is None else str(row.size_bytes)
+def _file_row(result: RecordingResult) -> tuple[str, ...]:
+    recording, outcome = result.recording, result.outcome
+    header_facts = ("", "", "")
     if recording is not None:
-        size_bytes = str(recording.size_bytes)
-        facts = (
-            iso_utc(recording.start_utc),
-            recording.time_source,
-            str(recording.rate_hz),
-            str(recording.channels),
-            f"{recording.duration_s:.6f}",
-        )
+        header_facts = str(recording.rate_hz), str(recording.channels), f"{recording.duration_s:.6f}"
     return (
-        row.name,
-        str(row.path),
-        *facts,
+        result.name,
+        str(result.path),
+        iso_utc(result.start_utc),
+        result.time_source,
+        *header_facts,
         f"{outcome.analysed_s:.6f}",
         str(outcome.n_detections),
         outcome.status,
         outcome.problem,
-        f"{row.sequence_offset_s:.6f}",
-        size_bytes,
+        f"{result.sequence_offset_s:.6f}",
+        "" if result.size_bytes is None else str(result.size_bytes),
     )
 
 
-def listed_files(path: Path) -> list[FileRow]:
-    """The rows of a ``files.csv``.
+def read_files_csv(path: Path) -> list[RecordingResult]:
+    """Return the rows of a ``files.csv``; their channels, detections and missing spans are left empty.
 
     Raises:
-        TableError: when the file is absent or no such table.
+        TableError: when the file is absent or another table.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return [_listed(row) for row in csv.DictReader(file)]
+            return [_read_file_row(row) for row in csv.DictReader(file)]
     except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise TableError(f"{path}: no files.csv of a whalescan run ({error}); give the folder that `run` wrote") from error
+        raise TableError(f"{path}: not a files.csv of whalescan ({error}); give the output folder of a run") from error
 
 
-def _listed(row: dict[str, str]) -> FileRow:
+def _read_file_row(row: dict[str, str]) -> RecordingResult:
     path = Path(row["path"])
     start_utc = datetime.fromisoformat(row["start_utc"]) if row["start_utc"] else None
     size_bytes = int(row["size_bytes"]) if row["size_bytes"] else None
@@ -171,7 +144,7 @@ def _listed(row: dict[str, str]) -> FileRow:
         recording = Recording(
             name=row["recording"],
             path=path,
-            relative=str(PurePosixPath(row["recording"]).parent / path.name),
+            relative_path=str(PurePosixPath(row["recording"]).parent / path.name),
             rate_hz=rate_hz,
             n_frames=round(float(row["duration_s"]) * rate_hz),
             channels=int(row["channels"]),
@@ -180,5 +153,13 @@ def _listed(row: dict[str, str]) -> FileRow:
             time_source=row["time_source"],
         )
     outcome = Outcome(Status(row["status"]), float(row["analysed_s"]), int(row["n_detections"]), row["problem"])
-    offset_s = float(row["sequence_offset_s"])
-    return FileRow(row["recording"], path, recording, outcome, offset_s, start_utc, row["time_source"], size_bytes)
+    return RecordingResult(
+        name=row["recording"],
+        path=path,
+        recording=recording,
+        outcome=outcome,
+        sequence_offset_s=float(row["sequence_offset_s"]),
+        start_utc=start_utc,
+        time_source=row["time_source"],
+        size_bytes=size_bytes,
+    )

@@ -1,9 +1,9 @@
-"""Formats of other programs, on request: Audacity labels, Kaleidoscope's CSV, Parquet.
+"""Optional formats of other programs: Audacity labels, Kaleidoscope's CSV, Parquet.
 
-A writer takes what the tables are made of and gives files as bytes; who calls it puts them into the output folder. `FORMATS`
-is the one list of them: a new format is a function and its line there.
+A writer returns the contents of files; its caller writes them to the output folder. A new format needs a writer and an entry
+in `FORMATS`.
 
-Audacity and Kaleidoscope open one recording at a time: a call that runs on into the next recording ends with its own there.
+Audacity and Kaleidoscope open one recording at a time: a detection that extends into the next recording ends with its own.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from datetime import UTC
 from pathlib import PurePosixPath
 from typing import Any
 
-from whalescan.core import Detection, Recording, UsageError, plain_text
+from whalescan.core import Detection, Recording, RecordingResult, UsageError, invalid, plain_text
 from whalescan.core.files import csv_bytes
 from whalescan.tables import csvs
-from whalescan.tables.raven import Placed, SelectionOptions, reviewer_path
+from whalescan.tables.raven import SelectionOptions, reviewer_path
 
-Writer = Callable[[Sequence[Placed], SelectionOptions], Mapping[str, bytes]]
-"""Recordings with their calls as files: from the path below the output folder, with ``/``, to the content."""
+FormatWriter = Callable[[Sequence[RecordingResult], SelectionOptions], Mapping[str, bytes]]
+"""Returns contents by path below the output folder, with ``/``."""
 
 KALEIDOSCOPE_COLUMNS = (
     "INDIR",
@@ -45,95 +45,98 @@ KALEIDOSCOPE_COLUMNS = (
 
 
 def check_formats(names: Iterable[str]) -> None:
-    """See that these formats can be written, before hours of work.
+    """Check, before a long run, that formats can be written.
 
     Raises:
-        UsageError: where one is not known, or needs a library that is not installed.
+        UsageError: when a format is unknown, or needs a library that is not installed.
     """
     for name in names:
         if name not in FORMATS:
-            raise UsageError(f"--format {name!r} is none; whalescan knows {', '.join(sorted(FORMATS))}")
+            raise invalid("formats", name, f"one of {', '.join(sorted(FORMATS))}")
         for module in _NEEDS.get(name, ()):
             _library(module, name)
 
 
-def audacity(placed: Sequence[Placed], options: SelectionOptions) -> dict[str, bytes]:
-    """Labels with frequencies: ``audacity/<recording>.labels.txt``, empty where nothing was found.
+def audacity(results: Sequence[RecordingResult], options: SelectionOptions) -> dict[str, bytes]:
+    """Return Audacity labels with frequencies: ``audacity/<recording>.labels.txt``, empty without detections.
 
-    A label is two lines with tabs between their cells: begin, end and text; a backslash, low and high edge. That is the
-    "extended format with frequency ranges" of https://manual.audacityteam.org/man/importing_and_exporting_labels.html.
-    Audacity's labels know no channel: the text names it where the recording has several.
+    A label consists of two tab-separated lines: begin, end and text; a backslash, low and high edge. This is the "extended
+    format with frequency ranges" of https://manual.audacityteam.org/man/importing_and_exporting_labels.html.
+    Labels have no channel: the text contains it where the recording has several.
     """
-    del options  # labels lie beside no path, and name no detector
-    return {
-        f"audacity/{place.recording.name}.labels.txt": _labels(place).encode(errors="backslashreplace") for place in placed
-    }
+    del options  # labels contain neither paths nor the detector
+    return {f"audacity/{result.name}.labels.txt": _labels(result).encode(errors="backslashreplace") for result in results}
 
 
-def _labels(place: Placed) -> str:
+def _labels(result: RecordingResult) -> str:
+    recording = result.readable_recording()
     return "".join(
-        f"{call.begin_s:.6f}\t{_end_s(place.recording, call):.6f}\t{_label_text(place.recording, call)}\n"
-        f"\\\t{call.low_hz:.6f}\t{call.high_hz:.6f}\n"
-        for call in place.detections
+        f"{detection.begin_s:.6f}\t{_end_s(recording, detection):.6f}\t{_label_text(recording, detection)}\n"
+        f"\\\t{detection.low_hz:.6f}\t{detection.high_hz:.6f}\n"
+        for detection in result.detections
     )
 
 
-def _label_text(recording: Recording, call: Detection) -> str:
-    """What stands on a label, such as ``NARW upcall 0.93 yes``; what is not known is left out."""
-    score = "" if call.score is None else f"{call.score:.2f}"
-    review = "" if call.review == "unreviewed" else call.review
-    channel = f"channel {call.channel}" if recording.channels > 1 else ""
-    return plain_text(" ".join(part for part in (call.label, score, review, channel) if part))
+def _label_text(recording: Recording, detection: Detection) -> str:
+    """Return the text of a label, such as ``NARW upcall 0.93 yes``, without unknown parts."""
+    score = "" if detection.score is None else f"{detection.score:.2f}"
+    review = "" if detection.review == "unreviewed" else detection.review
+    channel = f"channel {detection.channel}" if recording.channels > 1 else ""
+    return plain_text(" ".join(part for part in (detection.label, score, review, channel) if part))
 
 
-def _end_s(recording: Recording, call: Detection) -> float:
-    """Where a call ends within the recording in which it begins."""
-    return max(min(call.end_s, recording.duration_s), call.begin_s)
+def _end_s(recording: Recording, detection: Detection) -> float:
+    """Return the end of a detection within the recording in which it begins."""
+    return max(min(detection.end_s, recording.duration_s), detection.begin_s)
 
 
-def kaleidoscope(placed: Sequence[Placed], options: SelectionOptions) -> dict[str, bytes]:
-    """``kaleidoscope.csv``, for "File > Open Results..." of Wildlife Acoustics' Kaleidoscope, a row a call.
+def kaleidoscope(results: Sequence[RecordingResult], options: SelectionOptions) -> dict[str, bytes]:
+    """Return ``kaleidoscope.csv`` with one row per detection, for Kaleidoscope's "File > Open Results...".
 
-    The columns are those of its own ``cluster.csv`` and ``id.csv`` that a detector can fill, by the names under which other
-    programs read and write them (BirdNET-Analyzer, Softspoken, PyHa). ``CHANNEL`` counts from 0, ``OFFSET`` is in seconds
-    from the recording's first sample, frequencies are in Hz, ``Fmean`` is the middle of the box, and ``DATE``, ``TIME`` and
-    ``HOUR`` say when the recording began, in UTC. ``TOP1MATCH`` and ``TOP1DIST`` hold class and score, which Kaleidoscope
-    shows in its list of results (https://github.com/birdnet-team/BirdNET-Analyzer/pull/856); unlike a distance, the higher
-    the surer. ``MANUAL ID`` holds what a reviewer said; where nobody did, it is blank to fill.
+    The columns are those of its own ``cluster.csv`` and ``id.csv`` that a detector can fill, with the names that other
+    programs use (BirdNET-Analyzer, Softspoken, PyHa). ``CHANNEL`` counts from 0, ``OFFSET`` is in seconds from the start of
+    the recording, frequencies are in Hz, ``Fmean`` is the centre of the box. ``DATE``, ``TIME`` and ``HOUR`` are the start
+    of the recording in UTC. ``TOP1MATCH`` and ``TOP1DIST`` contain class and score, which Kaleidoscope shows in its list of
+    results (https://github.com/birdnet-team/BirdNET-Analyzer/pull/856); unlike a distance, a higher score is better.
+    ``MANUAL ID`` contains the review, and is blank without one.
     """
-    rows = (_kaleidoscope_row(place.recording, call, options) for place in placed for call in place.detections)
+    rows = (
+        _kaleidoscope_row(result.readable_recording(), detection, options)
+        for result in results
+        for detection in result.detections
+    )
     return {"kaleidoscope.csv": csv_bytes(KALEIDOSCOPE_COLUMNS, rows)}
 
 
-def _kaleidoscope_row(recording: Recording, call: Detection, options: SelectionOptions) -> tuple[str, ...]:
+def _kaleidoscope_row(recording: Recording, detection: Detection, options: SelectionOptions) -> tuple[str, ...]:
     start = recording.start_utc.astimezone(UTC) if recording.start_utc else None
-    manual = {"yes": call.label, "no": f"not {call.label}", "maybe": f"maybe {call.label}"}
+    manual = {"yes": detection.label, "no": f"not {detection.label}", "maybe": f"maybe {detection.label}"}
     return (
         *_folders(recording, options.raven_root),
         recording.path.name,
-        str(call.channel - 1),
-        f"{call.begin_s:.6f}",
-        f"{_end_s(recording, call) - call.begin_s:.6f}",
-        f"{call.low_hz:.1f}",
-        f"{(call.low_hz + call.high_hz) / 2:.1f}",
-        f"{call.high_hz:.1f}",
+        str(detection.channel - 1),
+        f"{detection.begin_s:.6f}",
+        f"{_end_s(recording, detection) - detection.begin_s:.6f}",
+        f"{detection.low_hz:.1f}",
+        f"{(detection.low_hz + detection.high_hz) / 2:.1f}",
+        f"{detection.high_hz:.1f}",
         f"{start:%Y-%m-%d}" if start else "",
         f"{start:%H:%M:%S}" if start else "",
         str(start.hour) if start else "",
-        call.label,
-        "" if call.score is None else f"{call.score:.4f}",
-        call.label,
-        manual.get(call.review, ""),
-        call.detection_id,
+        detection.label,
+        "" if detection.score is None else f"{detection.score:.4f}",
+        detection.label,
+        manual.get(detection.review, ""),
+        detection.detection_id,
     )
 
 
 def _folders(recording: Recording, raven_root: str) -> tuple[str, str]:
-    """The folder that was given, as the reviewer's computer sees it, and the way from it to the file's own."""
+    """Return the input folder, as the reviewer's computer sees it, and the path from it to the recording's folder."""
     folder = reviewer_path(recording, raven_root).removesuffix(recording.path.name)
     separator = folder[-1:]
     folder = folder.rstrip(separator)
-    below = separator.join(PurePosixPath(recording.relative).parts[:-1])
+    below = separator.join(PurePosixPath(recording.relative_path).parts[:-1])
     if not below or not folder.endswith(separator + below):
         below = ""
     return folder.removesuffix(below).rstrip(separator) or separator, below
@@ -151,13 +154,14 @@ _PARQUET_TYPES = {
 }
 
 
-def parquet(placed: Sequence[Placed], options: SelectionOptions) -> dict[str, bytes]:
-    """``detections.parquet``: the columns and values of ``detections.csv``, typed; moments in UTC to the millisecond.
+def parquet(results: Sequence[RecordingResult], options: SelectionOptions) -> dict[str, bytes]:
+    """Return ``detections.parquet``: the columns and values of ``detections.csv`` with types.
 
-    It is made of that table, so that the two cannot differ. What is missing there is null here.
+    Times are in UTC to the millisecond. The file is converted from that table, so that the two cannot differ. Blank cells
+    become null.
 
     Raises:
-        UsageError: where pyarrow is not installed.
+        UsageError: when pyarrow is not installed.
     """
     del options  # as in detections.csv
     csv, pq, arrow = (_library(module, "parquet") for module in (*_NEEDS["parquet"], "pyarrow"))
@@ -165,7 +169,7 @@ def parquet(placed: Sequence[Placed], options: SelectionOptions) -> dict[str, by
     columns = {name: arrow.string() for name in csvs.DETECTION_COLUMNS}
     columns |= {name: types[kind] for name, kind in _PARQUET_TYPES.items()}
     table = csv.read_csv(
-        io.BytesIO(csvs.detections_csv((place.recording, place.detections) for place in placed)),
+        io.BytesIO(csvs.detections_csv(results)),
         read_options=csv.ReadOptions(use_threads=False),
         parse_options=csv.ParseOptions(newlines_in_values=True),
         convert_options=csv.ConvertOptions(column_types=columns, null_values=[""]),
@@ -180,15 +184,15 @@ def _library(module: str, format_name: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise UsageError(
-            f"--format {format_name} needs {module.partition('.')[0]}, which cannot be imported ({error}); "
-            "python -m pip install 'whalescan[parquet]', or leave that format out"
+            f"format {format_name!r} needs {module.partition('.')[0]}, which cannot be imported ({error}); install it with "
+            "python -m pip install 'whalescan[parquet]', or omit the format"
         ) from error
 
 
-FORMATS: dict[str, Writer] = {"audacity": audacity, "kaleidoscope": kaleidoscope, "parquet": parquet}
-"""The writers by the names that ``--format`` takes."""
+FORMATS: dict[str, FormatWriter] = {"audacity": audacity, "kaleidoscope": kaleidoscope, "parquet": parquet}
+"""Writers by the names of formats."""
 _NEEDS = {"parquet": ("pyarrow.csv", "pyarrow.parquet")}
-"""What a format needs beyond what is installed with the program."""
+"""Optional libraries that a format needs."""
 
-LEFT_BY_FORMATS = ("audacity/**/*.labels.txt", "kaleidoscope.csv", "detections.parquet")
-"""Where the writers' files lie: what is there and not wanted any more is of an earlier run."""
+FORMAT_OUTPUTS = ("audacity/**/*.labels.txt", "kaleidoscope.csv", "detections.parquet")
+"""Patterns of the files that writers produce; those not written again are from an earlier run."""

@@ -1,7 +1,7 @@
-"""The Raven tables that were written, so that what an analyst changed in one is known, and never overwritten.
+"""Manifest of the Raven tables that a run wrote, by which tables that analysts changed are known and never overwritten.
 
-``OUT/.tables.json`` holds the hash of each table as it was written last, every threshold at which tables were written, which
-recordings came when, and the hashes of the tables that `import-review` has taken.
+``OUT/.tables.json`` holds the hash of each table as it was last written, all thresholds at which tables were written, the
+write in which each recording first appeared, and the hashes of the tables that `import-review` imported.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from whalescan.core import TableError
-from whalescan.core.files import write_whole
+from whalescan.core.files import write_atomically
 from whalescan.tables.selections import is_reviewed
 
-FILE = ".tables.json"
+MANIFEST_FILE = ".tables.json"
 _SUFFIX = ".selections.txt"
-_OURS = f".whalescan{_SUFFIX}"
-_ASIDE = re.compile(rf"(?P<table>.+)\.reviewed-(?P<number>[0-9]+){re.escape(_SUFFIX)}")
+_OWN_SUFFIX = f".whalescan{_SUFFIX}"
+_KEPT_VERSION = re.compile(rf"(?P<table>.+)\.reviewed-(?P<number>[0-9]+){re.escape(_SUFFIX)}")
+"""Name of a changed table that was renamed before a new one took its place."""
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
-    """What was written to a folder, and taken back.
+class TableManifest:
+    """Tables that were written to an output folder, and imported from it. The field names are the keys of the JSON file.
 
     Attributes:
-        thresholds: every one at which tables were written, the oldest first, each once.
+        thresholds: all thresholds at which tables were written, the oldest first, each once.
         tables: hash of each table as it was written, by its path below the folder, with ``/``.
         writes: how many times the tables were written.
-        recordings: of each recording that has a table, the number of the write, from 0, at which it first had one.
-        imported: hash of each table that was imported, with how many times tables had been written by then.
-        intended: hashes of each table as it was to be written by a write that has not ended.
+        recordings: for each recording that has a table, the number of the write, from 0, in which it first had one.
+        imported: hash of each imported table, with the number of writes at that time.
+        intended: hashes of each table that writes have begun to write; cleared when a write ends.
     """
 
     thresholds: tuple[float, ...] = ()
@@ -44,33 +45,33 @@ class Manifest:
     imported: Mapping[str, int] = field(default_factory=dict)
     intended: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    def is_ours(self, name: str, digest: str) -> bool:
-        """Whether a table is as it was written, also by a write that was killed."""
+    def is_as_written(self, name: str, digest: str) -> bool:
+        """Return whether a table is as it was written, also by a write that was interrupted."""
         return digest == self.tables.get(name) or digest in self.intended.get(name, ())
 
-    def is_taken(self, output: Path, table: Path) -> bool:
-        """Whether a table holds nothing that is not known: one of the folder, as it was written, or imported already.
+    def is_known(self, output: Path, table: Path) -> bool:
+        """Return whether a table contains nothing new: one of the folder, unchanged since it was written or imported.
 
-        A table in its place that is not as it was written is always news, also where one like it was imported long ago.
+        A table at its original path that differs from what was written is always new, even if an equal one was imported.
         """
-        inside, folder = table.resolve(), output.resolve()
-        if not inside.is_relative_to(folder):
+        path, folder = table.resolve(), output.resolve()
+        if not path.is_relative_to(folder):
             return False
-        name, digest = inside.relative_to(folder).as_posix(), digest_of(inside)
-        is_in_place = name in self.tables or name in self.intended
-        return self.is_ours(name, digest) if is_in_place else digest in self.imported
+        name, digest = path.relative_to(folder).as_posix(), table_digest(path)
+        is_at_original_path = name in self.tables or name in self.intended
+        return self.is_as_written(name, digest) if is_at_original_path else digest in self.imported
 
 
-def read(output: Path) -> Manifest:
-    """What is known to have been written; nothing where the folder is new.
+def read_manifest(output: Path) -> TableManifest:
+    """Read the manifest of an output folder; empty where there is none.
 
     Raises:
         TableError: when the file is damaged.
     """
-    path = output / FILE
+    path = output / MANIFEST_FILE
     try:
         document = dict(json.loads(path.read_bytes()))
-        return Manifest(
+        return TableManifest(
             tuple(float(threshold) for threshold in document["thresholds"]),
             {str(name): str(digest) for name, digest in dict(document["tables"]).items()},
             int(document.get("writes", 0)),
@@ -79,15 +80,15 @@ def read(output: Path) -> Manifest:
             {str(name): tuple(map(str, digests)) for name, digests in dict(document.get("intended", {})).items()},
         )
     except FileNotFoundError:
-        return Manifest()
+        return TableManifest()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TableError(
-            f"{path}: damaged ({error}); put a copy of it back, or copy the tables that were changed, and delete it"
+            f"{path}: damaged ({error}); restore it from a backup, or delete it after copying the tables that were changed"
         ) from error
 
 
-def digest_of(table: Path) -> str:
-    """The hash of a table.
+def table_digest(table: Path) -> str:
+    """Return the hash of a table.
 
     Raises:
         TableError: when it cannot be read.
@@ -98,84 +99,97 @@ def digest_of(table: Path) -> str:
         raise TableError(f"{table}: cannot be read as a table ({error})") from error
 
 
-def note_imported(output: Path, digests: Iterable[str]) -> None:
-    """Note that tables with these hashes were imported.
+def record_imported(output: Path, digests: Iterable[str]) -> None:
+    """Record that tables with these hashes were imported.
 
     Raises:
-        TableError: when the file is damaged.
+        TableError: when the manifest is damaged.
         OutputError: when it cannot be written.
     """
-    known = read(output)
-    _write(output, replace(known, imported={**known.imported, **dict.fromkeys(digests, known.writes)}))
+    manifest = read_manifest(output)
+    _write_manifest(output, replace(manifest, imported={**manifest.imported, **dict.fromkeys(digests, manifest.writes)}))
 
 
-def in_turn(tables: Iterable[Path]) -> list[list[Path]]:
-    """Tables with those that took one another's place together: the ones that were set aside first, the oldest first."""
-    turns: dict[Path, list[tuple[float, Path]]] = {}
+def group_versions(tables: Iterable[Path]) -> list[list[Path]]:
+    """Group the successive versions of each table: kept versions first, the oldest first, then the table itself."""
+    groups: dict[Path, list[tuple[float, Path]]] = {}
     for path in tables:
-        aside = _ASIDE.fullmatch(path.name)
-        last = path.absolute().with_name(f"{aside['table']}{_SUFFIX}") if aside else path.absolute()
-        turns.setdefault(last, []).append((int(aside["number"]) if aside else float("inf"), path))
-    return [[path for _, path in sorted(turn)] for turn in turns.values()]
+        kept = _KEPT_VERSION.fullmatch(path.name)
+        table = path.absolute().with_name(f"{kept['table']}{_SUFFIX}") if kept else path.absolute()
+        groups.setdefault(table, []).append((int(kept["number"]) if kept else float("inf"), path))
+    return [[path for _, path in sorted(group)] for group in groups.values()]
 
 
-class Tables:
-    """Raven tables on their way to a folder. One that somebody changed is renamed before another takes its place."""
+class TableWriter:
+    """Writer of a run's Raven tables; renames a table that somebody changed before it writes a new one.
+
+    Args:
+        output: output folder of the run.
+    """
 
     def __init__(self, output: Path) -> None:
         self._output = output
-        self._old = read(output)
-        self._new: dict[str, str] = {}
+        self._old = read_manifest(output)
+        self._new_digests: dict[str, str] = {}
         self._not_imported: set[str] = set()
 
     def write(self, tables: Mapping[Path, bytes], threshold: float, *folders: Path) -> None:
-        """Write tables, and remove those in some folders that are not among them.
+        """Write tables, and remove other tables from some folders.
 
-        What is going to be written is noted first: after a kill, a table of ours is not taken for one that somebody changed.
+        The manifest is written first: after an interruption, a new table is not mistaken for a changed one.
+
+        Args:
+            tables: contents by path.
+            threshold: detection threshold of the tables.
+            folders: folders that keep no other tables.
         """
-        self._new = {self._name(path): _digest(content) for path, content in tables.items()}
+        self._new_digests = {self._name(path): _digest(content) for path, content in tables.items()}
         thresholds = tuple(dict.fromkeys((*self._old.thresholds, threshold)))
-        intended = {name: (*self._old.intended.get(name, ()), digest) for name, digest in self._new.items()}
-        _write(self._output, replace(self._old, thresholds=thresholds, intended={**self._old.intended, **intended}))
+        new_intended = {name: (*self._old.intended.get(name, ()), digest) for name, digest in self._new_digests.items()}
+        intended = {**self._old.intended, **new_intended}
+        _write_manifest(self._output, replace(self._old, thresholds=thresholds, intended=intended))
         for path, content in tables.items():
             if path.exists():
                 if path.read_bytes() == content:
                     continue
-                self._set_aside_if_changed(path)
-            write_whole(path, content)
+                self._keep_if_changed(path)
+            write_atomically(path, content)
         self._finish(thresholds, folders)
 
     def _finish(self, thresholds: tuple[float, ...], folders: Iterable[Path]) -> None:
         recordings: dict[str, int] = {}
         for folder in folders:
-            for path in folder.rglob(f"*{_OURS}"):
-                if self._name(path) not in self._new:
-                    self._set_aside_if_changed(path)
+            for path in folder.rglob(f"*{_OWN_SUFFIX}"):
+                if self._name(path) not in self._new_digests:
+                    self._keep_if_changed(path)
                     path.unlink(missing_ok=True)
                 else:
-                    name = path.relative_to(folder).as_posix().removesuffix(_OURS)
+                    name = path.relative_to(folder).as_posix().removesuffix(_OWN_SUFFIX)
                     recordings[name] = self._old.recordings.get(name, self._old.writes)
         imported = {digest: write for digest, write in self._old.imported.items() if digest not in self._not_imported}
-        new = Manifest(thresholds, self._new, self._old.writes + 1, recordings, imported)
-        _write(self._output, new)
+        new = TableManifest(thresholds, self._new_digests, self._old.writes + 1, recordings, imported)
+        _write_manifest(self._output, new)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._output).as_posix()
 
-    def _set_aside_if_changed(self, path: Path) -> None:
+    def _keep_if_changed(self, path: Path) -> None:
+        """Rename a table that somebody changed; without a manifest, one that contains reviews."""
         digest = _digest(path.read_bytes())
-        is_old_version = not (self._old.tables or self._old.intended)
-        if is_reviewed(path) if is_old_version else not self._old.is_ours(self._name(path), digest):
+        has_manifest = bool(self._old.tables or self._old.intended)
+        if not self._old.is_as_written(self._name(path), digest) if has_manifest else is_reviewed(path):
             numbers = itertools.count(1)
             names = (path.with_name(f"{path.name.removesuffix(_SUFFIX)}.reviewed-{n}{_SUFFIX}") for n in numbers)
-            path.rename(next(aside for aside in names if not aside.exists()))
+            path.rename(next(name for name in names if not name.exists()))
             if self._old.imported.get(digest) != self._old.writes:
-                self._not_imported.add(digest)  # not as it is now, though one like it may have been before
+                self._not_imported.add(digest)  # an equal table that was imported before does not count
 
 
-def _write(output: Path, manifest: Manifest) -> None:
-    document = {name: dict(sorted(v.items())) if isinstance(v, dict) else v for name, v in asdict(manifest).items()}
-    write_whole(output / FILE, (json.dumps(document, indent=1) + "\n").encode())
+def _write_manifest(output: Path, manifest: TableManifest) -> None:
+    document = {
+        name: dict(sorted(value.items())) if isinstance(value, dict) else value for name, value in asdict(manifest).items()
+    }
+    write_atomically(output / MANIFEST_FILE, (json.dumps(document, indent=1) + "\n").encode())
 
 
 def _digest(content: bytes) -> str:

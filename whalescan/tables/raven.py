@@ -1,18 +1,18 @@
-"""Raven selection tables, written so that Raven lands on the call in either of its two ways; `selections` reads them.
+"""Raven selection tables, written so that both ways in which Raven opens them lead to the call; `selections` reads them.
 
-Raven opens a table *as a selection table*, trusting Begin and End Time on the axis of all sounds in the window, or *as a
-sound selection table*, trusting Begin Path and File Offset. A deployment's table therefore counts the true durations of all
-earlier recordings, silent ones too.
+Raven opens a table *as a selection table* and uses Begin and End Time on the axis of all sounds in the window, or *as a
+sound selection table* and uses Begin Path and File Offset. The times in a deployment's table therefore include the durations
+of all earlier recordings, also of those without detections.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from whalescan.core import Annotation, Detection, Recording, plain_text
-from whalescan.core.files import iso_utc
+from whalescan.core import Annotation, Detection, Recording, RecordingResult, plain_text
+from whalescan.core.text import iso_utc
 
 COLUMNS = (
     "Selection",
@@ -35,70 +35,61 @@ COLUMNS = (
 )
 
 
-_UNREADABLE = "backslashreplace"
-"""A file name need not be valid text; a table must be."""
+_ENCODING_ERRORS = "backslashreplace"
+"""File names may be invalid text, a table may not."""
 
 
 @dataclass(frozen=True, slots=True)
 class SelectionOptions:
-    """What stands in a table beside the calls.
+    """What a table states beside the detections.
 
     Attributes:
-        detector: name and version of what found them; never blank.
-        raven_root: folder of the recordings as the reviewer's computer sees it; empty for where they are here.
+        detector: name and version of the detector; never empty.
+        raven_root: folder of the recordings as the reviewer's computer sees it; empty for their paths on this computer.
     """
 
     detector: str
     raven_root: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A recording on Raven's axis of a whole deployment, with its calls in the order of their times."""
-
-    recording: Recording
-    sequence_offset_s: float
-    detections: Sequence[Detection]
-
-
-def table_bytes(placed: Iterable[Placed], options: SelectionOptions) -> bytes:
-    """A table of the calls of these recordings, in this order."""
-    table = io.BytesIO()  # a deployment's is long: it is held once, and not as rows, text and bytes
+def table_bytes(results: Iterable[RecordingResult], options: SelectionOptions) -> bytes:
+    """Return the selection table of the detections of these recordings, in this order."""
+    table = io.BytesIO()  # a deployment's table is long, so it is kept in memory once, not as rows, text and bytes
     table.write(_line(COLUMNS))
-    calls = ((place, detection) for place in placed for detection in place.detections)
-    for selection, (place, detection) in enumerate(calls, start=1):
-        table.write(_line(_cells(selection, place, detection, options)))
+    rows = ((result, detection) for result in results for detection in result.detections)
+    for selection, (result, detection) in enumerate(rows, start=1):
+        table.write(_line(_cells(selection, result, detection, options)))
     return table.getvalue()
 
 
 def _line(cells: Iterable[str]) -> bytes:
-    return ("\t".join(map(plain_text, cells)) + "\n").encode(errors=_UNREADABLE)
+    return ("\t".join(map(plain_text, cells)) + "\n").encode(errors=_ENCODING_ERRORS)
 
 
 def list_file_bytes(recordings: Iterable[Recording], options: SelectionOptions) -> bytes:
-    """The recordings in the order of the deployment's table, one path a line."""
+    """Return a list of the recordings in the order of the deployment's table, one path on each line."""
     return "".join(f"{plain_text(reviewer_path(recording, options.raven_root))}\n" for recording in recordings).encode(
-        errors=_UNREADABLE
+        errors=_ENCODING_ERRORS
     )
 
 
 def reviewer_path(recording: Recording, raven_root: str) -> str:
-    """Where the reviewer's computer finds a recording; backslashes where the given root has them or a drive letter."""
+    """Return the path of a recording on the reviewer's computer; with backslashes if the root has any, or a drive."""
     if not raven_root:
         return str(recording.path)
     separator = "\\" if "\\" in raven_root or raven_root[1:2] == ":" else "/"
-    return raven_root.rstrip("\\/") + separator + recording.relative.replace("/", separator)
+    return raven_root.rstrip("\\/") + separator + recording.relative_path.replace("/", separator)
 
 
-def _cells(selection: int, place: Placed, detection: Detection, options: SelectionOptions) -> tuple[str, ...]:
-    recording = place.recording
-    end_s = min(detection.end_s, recording.duration_s)  # Raven knows no selection that runs on into another file
+def _cells(selection: int, result: RecordingResult, detection: Detection, options: SelectionOptions) -> tuple[str, ...]:
+    recording = result.readable_recording()
+    end_s = min(detection.end_s, recording.duration_s)  # in Raven, a selection lies in one file
     return (
         str(selection),
         "Spectrogram 1",
         str(detection.channel),
-        f"{place.sequence_offset_s + detection.begin_s:.6f}",
-        f"{place.sequence_offset_s + end_s:.6f}",
+        f"{result.sequence_offset_s + detection.begin_s:.6f}",
+        f"{result.sequence_offset_s + end_s:.6f}",
         f"{detection.low_hz:.1f}",
         f"{detection.high_hz:.1f}",
         recording.path.name,
@@ -115,7 +106,7 @@ def _cells(selection: int, place: Placed, detection: Detection, options: Selecti
 
 
 def annotation_bytes(annotations: Iterable[Annotation]) -> bytes:
-    """A table of what a person, or a simulation, knows to be there."""
+    """Return a selection table of annotations."""
     rows = ["\t".join((*COLUMNS[:7], "Annotation"))]
     for a in annotations:
         cells = f"{a.begin_s:.6f}", f"{a.end_s:.6f}", f"{a.low_hz:.1f}", f"{a.high_hz:.1f}", plain_text(a.label)

@@ -1,1 +1,1 @@
-"""People teach the detector, and measure it."""
+"""Training: data sets, augmentation, the trainer, and simulated recordings."""

@@ -1,4 +1,4 @@
-"""Training that was killed goes on: the learner's state, and what the epochs so far were like, in one safetensors file."""
+"""Checkpoints: the state of an interrupted training and the metrics of its epochs, in one safetensors file."""
 
 from __future__ import annotations
 
@@ -8,36 +8,39 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
+
+from whalescan.core.files import write_atomically
 
 SUFFIX = ".unfinished"
 _STATE, _TARGETS = "state.", "targets"
 
 
 def checkpoint_path(output: Path) -> Path:
-    """Where the state of a training that is to end in ``output`` lies until then."""
+    """Return the path of the checkpoint of a training that writes ``output``."""
     return output.with_name(output.name + SUFFIX)
 
 
-def write_checkpoint(path: Path, fingerprint: str, state: Mapping[str, Tensor], targets: Tensor, story: Any) -> None:
-    """Write a checkpoint, whole or not at all.
+def write_checkpoint(path: Path, fingerprint: str, state: Mapping[str, Tensor], targets: Tensor, progress: Any) -> None:
+    """Write a checkpoint atomically.
 
     Args:
         path: the file.
-        fingerprint: of data and recipe; a training with another one starts anew.
-        state: what `Learner.state` gave.
-        targets: what is learnt, softened as it is by now.
-        story: what became of the epochs so far; anything that JSON holds.
+        fingerprint: hash of data, recipe and initial weights; a training with another hash does not use the checkpoint.
+        state: state of the trainer, from `Trainer.state`.
+        targets: current targets of the examples.
+        progress: metrics of the finished epochs, or another value that JSON can hold.
+
+    Raises:
+        OutputError: when the file cannot be written.
     """
     tensors = {f"{_STATE}{name}": tensor.contiguous() for name, tensor in state.items()} | {_TARGETS: targets}
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, {"fingerprint": fingerprint, "story": json.dumps(story)})
-    partial.replace(path)
+    write_atomically(path, save(tensors, {"fingerprint": fingerprint, "story": json.dumps(progress)}))
 
 
 def read_checkpoint(path: Path, fingerprint: str) -> tuple[dict[str, Tensor], Tensor, Any] | None:
-    """State, targets and story of an unfinished training; None where there is none of the same data and recipe."""
+    """Return state, targets and progress; None without a readable checkpoint of the same data, recipe and weights."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -47,4 +50,4 @@ def read_checkpoint(path: Path, fingerprint: str) -> tuple[dict[str, Tensor], Te
             state = {name.removeprefix(_STATE): file.get_tensor(name) for name in names}
             return state, file.get_tensor(_TARGETS), json.loads(metadata["story"])
     except (OSError, SafetensorError, KeyError, ValueError):
-        return None  # absent or damaged: the training starts anew, which is what is wanted
+        return None  # absent or damaged: training starts over

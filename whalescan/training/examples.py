@@ -1,4 +1,4 @@
-"""Windows with what is known of them, and the options that say how labels and reviews are understood."""
+"""Training examples: windows with targets, the interpretation of labels and reviews, and problems found in the data."""
 
 from __future__ import annotations
 
@@ -12,27 +12,26 @@ import numpy as np
 import numpy.typing as npt
 
 from whalescan.core import BoolArray, FloatArray, UsageError
+from whalescan.core.text import count
 from whalescan.tables.selections import is_uncertain
 
 REVIEWS = frozenset({"", "yes", "no", "maybe"})
-"""What a person leaves in the column Review; blank where a selection was drawn by hand."""
+"""Cells of the column Review that a person writes; blank for a selection that was drawn by hand."""
+CONTENT_HASH = re.compile(r"[0-9a-f]{16}")
+"""Form of a group that is the hash of a clip's content, not a name."""
 _LINES_PER_KIND = 20
 
 
-CONTENT = re.compile(r"[0-9a-f]{16}")
-"""What a group is that is a clip's content, and no name."""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Examples:
-    """Windows, and what is known of each.
+    """Windows with their targets.
 
     Attributes:
         windows: float32 ``[n, window_samples]``, full scale is 1.
         targets: float32 ``[n, n_classes]``, 1 where the window holds a call of that class, else 0.
-        names: the clip or recording of each, unique within the folder it came from.
+        names: clip or recording of each window, unique within its folder.
         begin_s: float64 ``[n]``, begin of the window in its recording; 0 for clips.
-        groups: what must stay on one side of a split: a day, a recording, or a clip's content.
+        groups: day, recording, or hash of a clip's content. A split keeps windows with the same group on one side.
     """
 
     windows: FloatArray
@@ -44,28 +43,34 @@ class Examples:
     def __len__(self) -> int:
         return len(self.windows)
 
+    def __repr__(self) -> str:
+        return f"Examples({len(self)} windows, {self.n_calls} with a call)"
+
     @property
     def holds_call(self) -> BoolArray:
-        """Bool ``[n]``, true for windows with a call of any class."""
+        """Return bool ``[n]``, true for windows with a call of any class."""
         holds: BoolArray = np.count_nonzero(self.targets, axis=1) > 0
         return holds
 
     @property
     def n_calls(self) -> int:
-        """Windows with a call of any class; a long call may have several, and one window may show two calls."""
+        """Return the number of windows with a call of any class.
+
+        A long call may fill several windows, and a window may hold two calls.
+        """
         return int(self.holds_call.sum())
 
-    def where(self, chosen: BoolArray) -> Examples:
-        """Those that a mask ``[n]`` chooses, in their order; these themselves, not a copy, where it chooses all."""
+    def select(self, chosen: BoolArray) -> Examples:
+        """Return the examples where a mask ``[n]`` is true; the same object, not a copy, where it is true everywhere."""
         if chosen.all():
             return self
-        at = np.flatnonzero(chosen)
-        names, groups = (tuple(texts[i] for i in at) for texts in (self.names, self.groups))
-        return Examples(self.windows[at], self.targets[at], names, self.begin_s[at], groups)
+        indices = np.flatnonzero(chosen)
+        names, groups = (tuple(texts[i] for i in indices) for texts in (self.names, self.groups))
+        return Examples(self.windows[indices], self.targets[indices], names, self.begin_s[indices], groups)
 
     @staticmethod
-    def join(parts: Sequence[Examples]) -> Examples:
-        """Several as one, in their order. At least one is needed."""
+    def concatenate(parts: Sequence[Examples]) -> Examples:
+        """Return one or more sets of examples as one, in the given order."""
         if len(parts) == 1:
             return parts[0]
         return Examples(
@@ -77,41 +82,41 @@ class Examples:
         )
 
     @staticmethod
-    def none(window_samples: int, n_classes: int) -> Examples:
-        """No example at all, but of a shape that joins others."""
+    def empty(window_samples: int, n_classes: int) -> Examples:
+        """Return a set without examples whose shape fits `concatenate`."""
         shapes = (0, window_samples), (0, n_classes)
         windows, targets = (np.zeros(shape, np.float32) for shape in shapes)
         return Examples(windows, targets, (), np.zeros(0), ())
 
 
-class Verdict(StrEnum):
-    """What a label and a review say of a sound."""
+class ExampleLabel(StrEnum):
+    """Meaning of a label and a review for training."""
 
     CALL = "call"
     NO_CALL = "no call"
     UNCERTAIN = "uncertain"
-    FOREIGN = "foreign"
-    """A call of a class that is not wanted, or of none that is named; treated as uncertain, but the user is told."""
+    OTHER_CLASS = "other class"
+    """A call of a class that is not trained, or a blank label. It is treated as uncertain, and reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataOptions:
-    """How labels are understood, and how much is taken beside the calls.
+    """Interpretation of labels, and amount of background.
 
     Attributes:
-        classes: what is to be told apart, in the order of a model's outputs; empty for the labels that occur, in the order
-            of the alphabet. A clip labelled 1 is taken as labelled ``NARW upcall``.
+        classes: names of the classes, in the order of the model's outputs; empty for all labels that occur, in alphabetical
+            order. A clip labelled 1 is taken as labelled ``NARW upcall``.
         renamed: pairs of a label and the class that it stands for.
-        uncertain: labels, in any case, that say neither call nor not. Always uncertain are maybe, uncertain, possible,
-            unknown, and whatever ends in a question mark, unless it is among ``classes``.
-        background_per_call: windows without any selection per call, drawn from the recording that holds the calls.
-        least_background: the same for each annotated recording without calls.
-        group_by: what stays on one side of a split: a ``day`` (the recording, where its day is not known), or a
+        uncertain: labels, in any case, that are neither a call nor the absence of one. Always uncertain are maybe,
+            uncertain, possible, unknown, and labels that end in a question mark, unless they are among ``classes``.
+        background_per_call: number of windows without a selection per call, sampled from the recording with the calls.
+        least_background: number of such windows from each annotated recording without calls.
+        group_by: unit that a split keeps on one side: a ``day`` (the recording, where its day is unknown), or a
             ``recording``.
-        seed: of everything that is drawn.
+        seed: random seed.
 
     Raises:
-        UsageError: for values that cannot be.
+        UsageError: for invalid values.
     """
 
     classes: tuple[str, ...] = ()
@@ -124,68 +129,77 @@ class DataOptions:
 
     def __post_init__(self) -> None:
         if self.group_by not in ("day", "recording"):
-            raise UsageError(f"examples cannot be grouped by {self.group_by!r}; choose day or recording")
+            raise UsageError(f"invalid group_by {self.group_by!r}: expected 'day' or 'recording'")
         if len(set(self.classes)) < len(self.classes) or "" in self.classes:
-            raise UsageError(f"classes {', '.join(map(repr, self.classes))}: each needs a name, and a name of its own")
-        if not 0 <= self.background_per_call < float("inf") or self.least_background < 0:
-            raise UsageError("windows of background are counted from 0; give numbers that are not negative")
+            raise UsageError(f"invalid classes {', '.join(map(repr, self.classes))}: expected different, non-empty names")
+        if not 0 <= self.background_per_call < float("inf"):
+            raise UsageError(f"invalid background_per_call {self.background_per_call:g}: expected a number of at least 0")
+        if self.least_background < 0:
+            raise UsageError(f"invalid least_background {self.least_background}: expected at least 0")
 
-    def judge(self, label: str, review: str = "") -> tuple[Verdict, str]:
-        """What a label and the cell ``Review`` say, and the class that the label stands for."""
+    def interpret(self, label: str, review: str = "") -> tuple[ExampleLabel, str]:
+        """Return the meaning of a label and a cell of ``Review``, and the class that the label stands for."""
         name = dict(self.renamed).get(label, label)
         if review.casefold() == "no":
-            return Verdict.NO_CALL, name
+            return ExampleLabel.NO_CALL, name
         if review.casefold() not in ("", "yes") or (name not in self.classes and self._is_uncertain(name)):
-            return Verdict.UNCERTAIN, name
+            return ExampleLabel.UNCERTAIN, name
         if not name or (self.classes and name not in self.classes):
-            return Verdict.FOREIGN, name
-        return Verdict.CALL, name
+            return ExampleLabel.OTHER_CLASS, name
+        return ExampleLabel.CALL, name
 
     def _is_uncertain(self, name: str) -> bool:
         return is_uncertain(name, self.uncertain)
 
-    def foreign(self, what: str, name: str, n: int) -> str:
-        """Says that ``n`` of something (a plural) carry a label that is no class, and what helps."""
+    def unknown_label_message(self, what: str, name: str, n: int) -> str:
+        """Return a message that ``n`` clips or selections have a label that is not a class, with the remedy.
+
+        Args:
+            what: ``clip`` or ``selection``.
+            name: the label.
+            n: number of clips or selections.
+        """
+        number = count(n, what)
         if not name:
-            return f"{n} {what} have no label and were used neither way; label them, or rename the empty label to a class"
-        known = f"none of the classes {', '.join(self.classes)}" if self.classes else "not the name of a class"
-        return f"{n} {what} are labelled {name!r}, {known}, and were used neither way; rename the label, or add the class"
+            return f"{number} not used, without a label: label them, or rename the empty label to a class"
+        known = f"which is not one of the classes {', '.join(self.classes)}" if self.classes else "not the name of a class"
+        return f"{number} not used, labelled {name!r}, {known}: rename the label, or add the class"
 
 
 @dataclass(frozen=True, slots=True)
-class CutPlan:
-    """What all examples have in common, wherever they are cut from.
+class ExtractionOptions:
+    """Format of the examples that are extracted from clips and recordings.
 
     Attributes:
         classes: columns of the targets.
         rate_hz: sampling rate of the windows.
         window_samples: length of a window.
-        options: how labels are understood, and how much is taken beside the calls.
-        quiet: no progress bar.
+        data_options: interpretation of labels, and amount of background.
+        quiet: show no progress bar.
     """
 
     classes: tuple[str, ...]
     rate_hz: int
     window_samples: int
-    options: DataOptions
+    data_options: DataOptions
     quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Something wrong with the data that did not stop the rest.
+class DataProblem:
+    """A problem in the data that does not prevent training.
 
     Attributes:
-        kind: plural of what it is about, e.g. ``unreadable clips``; many of one kind are told in few lines.
-        text: names the file, the place and the remedy.
+        kind: plural noun phrase such as ``unreadable clips``; problems of one kind are summarised.
+        text: message with the file, the place and the remedy.
     """
 
     kind: str
     text: str
 
 
-def problem_lines(problems: Iterable[Problem]) -> tuple[str, ...]:
-    """One line a problem, kind by kind in the order of their first; at most 20 of a kind, and how many more there are."""
+def problem_lines(problems: Iterable[DataProblem]) -> tuple[str, ...]:
+    """Return one line per problem, grouped by kind: at most 20 of a kind, and the number of the others."""
     by_kind: dict[str, list[str]] = defaultdict(list)
     for problem in problems:
         by_kind[problem.kind].append(problem.text)
@@ -198,18 +212,18 @@ def problem_lines(problems: Iterable[Problem]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Cutting:
-    """What one folder gave.
+class FolderExamples:
+    """Examples of one folder.
 
     Attributes:
-        examples: what can be learnt from.
-        n_used, n_skipped: clips or recordings that gave an example, and that gave none.
-        n_uncertain: clips or selections that are neither call nor not.
-        problems: what was wrong.
+        examples: the examples.
+        n_used, n_skipped: numbers of clips or recordings with, and without, an example.
+        n_uncertain: number of clips or selections that are uncertain or of another class.
+        problems: problems of the folder.
     """
 
     examples: Examples
     n_used: int
     n_skipped: int
     n_uncertain: int
-    problems: tuple[Problem, ...]
+    problems: tuple[DataProblem, ...]

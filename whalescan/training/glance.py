@@ -26,7 +26,7 @@ from whalescan.detector.device import best_dtype, choose_device
 from whalescan.detector.glance import Glance, start_from_detector
 from whalescan.detector.model_file import load_detector, write_model
 from whalescan.detector.model_spec import GlanceOptions, Model
-from whalescan.detector.network import prepare_for_scanning
+from whalescan.detector.network import prepare_for_inference
 from whalescan.training.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
 from whalescan.training.glance_lessons import (
     EVEN_ODDS,
@@ -37,8 +37,8 @@ from whalescan.training.glance_lessons import (
     read_sounds,
     strip_samples,
 )
-from whalescan.training.optimiser import Descent, DescentOptions
-from whalescan.training.options import TrainWork
+from whalescan.training.trainer import AveragingOptimiser, OptimiserOptions
+from whalescan.training.training_options import TrainingRunOptions
 
 _EDGE_FRAMES = 8
 """Windows nearer to a strip's edge are not learnt from."""
@@ -69,7 +69,7 @@ class GlanceTraining:
     hop_s: float = 0.5
     distance_share: float = 0.2
     held_back: float = 0.05
-    descent: DescentOptions = field(default_factory=partial(DescentOptions, 3e-4, 0.1, 1e-2, 200))
+    descent: OptimiserOptions = field(default_factory=partial(OptimiserOptions, 3e-4, 0.1, 1e-2, 200))
     seed: int = 20090328
 
 
@@ -102,7 +102,7 @@ def teach_glance(
     sounds: Sequence[str],
     output: Path,
     options: GlanceTraining,
-    work: TrainWork,
+    work: TrainingRunOptions,
     is_wanted: Callable[[Path], bool] = lambda _: True,
 ) -> Agreement | None:
     """Write the model with a glance, taught on sound in which the calls occur that it knows.
@@ -126,11 +126,11 @@ def teach_glance(
     """
     device, random = choose_device(work.device), np.random.default_rng(options.seed)
     torch.manual_seed(options.seed)
-    teacher = prepare_for_scanning(load_detector(model), device, best_dtype(device))
+    teacher = prepare_for_inference(load_detector(model), device, best_dtype(device))
     heard = read_sounds(sounds, model.spec.front_end.rate_hz, is_wanted, work)
     learning, held_back = hold_back(heard, options.held_back, random)
     lessons = prepare(learning, teacher, options.hop_s, random, work)
-    work.say(f"{len(learning)} sounds in {len(lessons.tracks)} tracks to learn from, {len(held_back)} held back")
+    work.report(f"{len(learning)} sounds in {len(lessons.tracks)} tracks to learn from, {len(held_back)} held back")
     glance = Glance(model.spec.front_end, options.blocks, len(model.spec.classes))
     start_from_detector(glance, load_detector(model).network)
     learnt = _learn(glance.to(device), lessons, options, output, work)
@@ -151,18 +151,20 @@ def teach_glance(
     return agreement
 
 
-def _learn(glance: Glance, lessons: GlanceLessons, options: GlanceTraining, output: Path, work: TrainWork) -> Glance:
+def _learn(
+    glance: Glance, lessons: GlanceLessons, options: GlanceTraining, output: Path, work: TrainingRunOptions
+) -> Glance:
     """All steps, or those that a teaching that was killed had left; the averaged glance."""
     batch_size = min(options.batch_size, len(lessons.tracks))
     n_steps = options.passes * (len(lessons.tracks) // batch_size)
-    descent = Descent(glance, options.descent, n_steps)
+    descent = AveragingOptimiser(glance, options.descent, n_steps)
     path, fingerprint = checkpoint_path(output), _fingerprint(glance, lessons, options)
     left = None if work.restart else read_checkpoint(path, fingerprint)
     done = 0
     if left is not None:
         state, _, done = left
         descent.restore(state)
-        work.say(f"{output}: goes on after step {done} of an unfinished teaching")
+        work.report(f"{output}: goes on after step {done} of an unfinished teaching")
     losses: list[float] = []
     steps = tqdm(range(done, n_steps), "teach", n_steps, initial=done, unit="step", disable=work.quiet)
     for step in steps:
@@ -194,7 +196,7 @@ def _loss(glance: Glance, lessons: GlanceLessons, chosen: IntArray, at: IntArray
     is_inside = (begins >= edge) & (begins + o.window_samples <= n_samples - edge)
     glance.train()
     with torch.no_grad():
-        pictures = glance.frontend.picture(glance.frontend.contrast_along(torch.from_numpy(strips).to(device)))
+        pictures = glance.frontend.network_input(glance.frontend.normalise_blocks(torch.from_numpy(strips).to(device)))
     dtype = best_dtype(device)
     with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         logits = glance.judge(pictures, begins)

@@ -15,8 +15,8 @@ from whalescan.core import FloatArray, IntArray, RecordingError, UsageError
 from whalescan.detector.frontend import COLUMN_FRAMES
 from whalescan.detector.model_spec import FrontEndOptions
 from whalescan.detector.network import Detector
-from whalescan.training.options import TrainWork
 from whalescan.training.soundtracks import Sounds, soundtracks
+from whalescan.training.training_options import TrainingRunOptions
 
 STRIP_FRAMES = 40 * COLUMN_FRAMES
 """Of a track that is learnt from in a step (12.8 s)."""
@@ -47,7 +47,9 @@ def strip_samples(options: FrontEndOptions) -> int:
     return (STRIP_FRAMES - 1) * options.frame_hop_samples + options.fft_samples
 
 
-def read_sounds(inputs: Sequence[str], rate_hz: int, is_wanted: Callable[[Path], bool], work: TrainWork) -> list[FloatArray]:
+def read_sounds(
+    inputs: Sequence[str], rate_hz: int, is_wanted: Callable[[Path], bool], work: TrainingRunOptions
+) -> list[FloatArray]:
     """The sound of folders, files and patterns, channel 1; what cannot be read is said, and left out.
 
     Args:
@@ -60,13 +62,15 @@ def read_sounds(inputs: Sequence[str], rate_hz: int, is_wanted: Callable[[Path],
         UsageError: when an input is absent or holds no recording.
     """
     sounds = []
-    wanted = [found for found in recordings.find(inputs) if is_wanted(found.path)]
+    wanted = [found for found in recordings.find_recordings(inputs) if is_wanted(found.path)]
     for found in tqdm(wanted, "read", unit="file", disable=work.quiet):
         try:
-            recording = recordings.inspect(found)
+            recording = recordings.read_header(found)
             sounds.append(reading.read(recording, 1, rate_hz, 0, recording.n_samples(rate_hz)).samples)
         except RecordingError as error:
-            work.say(str(error))
+            work.report(str(error))
+    if not sounds:
+        raise UsageError(f"{', '.join(inputs)}: no recording or clip there can be used; give others")
     return sounds
 
 
@@ -81,7 +85,7 @@ def hold_back(
 
 
 def prepare(
-    sounds: Sequence[FloatArray], teacher: Detector, hop_s: float, random: np.random.Generator, work: TrainWork
+    sounds: Sequence[FloatArray], teacher: Detector, hop_s: float, random: np.random.Generator, work: TrainingRunOptions
 ) -> GlanceLessons:
     """Make tracks of sounds, and have the teacher judge windows in them.
 
@@ -98,14 +102,19 @@ def prepare(
     o = teacher.frontend.options
     length, hop = o.window_samples, round(hop_s * o.rate_hz)
     windows = [sound[i : i + length] for sound in sounds for i in range(0, len(sound) - length + 1, length // 2)]
-    likely = _judge(windows, teacher, "look for calls", work).max(axis=1, initial=-np.inf) > EVEN_ODDS
+    likely = np.zeros(0, np.bool_)
+    if windows:  # the FFT of MKL refuses an empty batch
+        likely = _judge(windows, teacher, "look for calls", work).max(axis=1) > EVEN_ODDS
     calls = np.array([windows[i] for i in np.flatnonzero(likely)], np.float32).reshape(-1, length)
     n_samples = strip_samples(o) + SLACK_SAMPLES
     tracks = soundtracks(Sounds(sounds, calls), n_samples, teacher.frontend, random)
     if not len(tracks):
-        raise UsageError(f"the sounds do not fill {n_samples / o.rate_hz:.0f} s; give more of them")
+        raise UsageError(
+            f"not enough sound: the sounds do not fill {n_samples / o.rate_hz:.0f} s; give more recordings or clips "
+            "in which the calls of the model occur"
+        )
     if not len(calls):
-        work.say("the model finds no call in these sounds; a glance that is taught on them will know none")
+        work.report("the model finds no call in these sounds; a glance that is taught on them will know none")
     n_windows = (n_samples - length - hop) // hop + 1
     begins = random.integers(0, hop, (len(tracks), 1)) + hop * np.arange(n_windows)
     asked = [track[i : i + length] for track, own in zip(tracks, begins, strict=True) for i in own]
@@ -113,7 +122,7 @@ def prepare(
     return GlanceLessons(tracks, begins, logits.reshape(*begins.shape, -1))
 
 
-def _judge(windows: Sequence[FloatArray], teacher: Detector, title: str, work: TrainWork) -> FloatArray:
+def _judge(windows: Sequence[FloatArray], teacher: Detector, title: str, work: TrainingRunOptions) -> FloatArray:
     """The teacher's logits ``[n_windows, n_classes]``."""
     return np.concatenate(list(tqdm(_batches(windows, teacher), title, -(-len(windows) // _BATCH_SIZE), disable=work.quiet)))
 
@@ -121,6 +130,6 @@ def _judge(windows: Sequence[FloatArray], teacher: Detector, title: str, work: T
 def _batches(windows: Sequence[FloatArray], teacher: Detector) -> Iterator[FloatArray]:
     device = teacher.frontend.taper.device
     with torch.inference_mode():
-        for i in range(0, max(len(windows), 1), _BATCH_SIZE):
+        for i in range(0, len(windows), _BATCH_SIZE):
             batch = np.array(windows[i : i + _BATCH_SIZE], np.float32).reshape(-1, teacher.frontend.options.window_samples)
             yield teacher(torch.from_numpy(batch).to(device)).cpu().numpy()

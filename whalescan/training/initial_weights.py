@@ -1,4 +1,4 @@
-"""What a training starts from: ImageNet, another whalescan model, or chance."""
+"""Initial weights of a training: from ImageNet, from a whalescan model, or random."""
 
 from __future__ import annotations
 
@@ -15,80 +15,85 @@ from whalescan._version import __version__
 from whalescan.core import ModelError, UsageError
 from whalescan.detector.model_file import load_detector
 from whalescan.detector.model_spec import ARCHITECTURE, FrontEndOptions, Model, ModelSpec
-from whalescan.detector.network import Detector, start_from_imagenet
-from whalescan.training.options import TrainOptions
+from whalescan.detector.network import Detector, load_imagenet_weights
+from whalescan.training.training_options import TrainOptions
 
 _HEAD = ("fc.weight", "fc.bias")
+_DEFAULT_THRESHOLD = 0.5
 
 
-def weights(start: Model | None, imagenet: Path | None, options: TrainOptions) -> Mapping[str, Tensor]:
-    """Weights by name; none for a random start.
+def load_initial_weights(start: Model | None, imagenet: Path | None, options: TrainOptions) -> Mapping[str, Tensor]:
+    """Return the weights by name; empty for a random start.
 
     Raises:
-        ModelError: when they cannot be read.
+        ModelError: when the weights cannot be read.
     """
     if start is not None:
         return load_detector(start).network.state_dict()
     if options.random_start:
         return {}
     if imagenet is None:
-        # only asked for where no file is given: timm fetches its weights from the network
+        # timm downloads these weights
         return dict(timm.create_model(ARCHITECTURE, pretrained=True).state_dict())
     try:
         return load_file(imagenet)
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{imagenet}: no ImageNet weights can be read there ({error})") from error
+        raise ModelError(
+            f"{imagenet}: cannot be read as ImageNet weights ({error}); expected a safetensors file with timm's names"
+        ) from error
 
 
-def front_end(start: Model | None, options: TrainOptions) -> FrontEndOptions:
-    """What pictures are: a network that goes on must see what it has seen so far."""
+def front_end_options(start: Model | None, options: TrainOptions) -> FrontEndOptions:
+    """Return the options of the front end: those of the initial model, as its network was trained with them."""
     if start is None:
         return FrontEndOptions(features=options.features) if options.features else FrontEndOptions()
-    own = start.spec.front_end
-    if options.features and options.features != own.features:
-        raise UsageError(f"{start.name} sees {own.features}, not {options.features}; leave --features out")
-    return own
+    trained = start.spec.front_end
+    if options.features and options.features != trained.features:
+        raise UsageError(
+            f"invalid features {options.features!r}: {start.name} was trained with {trained.features!r}; leave features out"
+        )
+    return trained
 
 
-def spec(start: Model | None, pictures: FrontEndOptions, classes: tuple[str, ...], options: TrainOptions) -> ModelSpec:
-    """The model to be; what is known of a class is kept, by its name."""
+def initial_spec(
+    start: Model | None, front_end: FrontEndOptions, classes: tuple[str, ...], options: TrainOptions
+) -> ModelSpec:
+    """Return the description of the new model, with thresholds and calibration of the classes of the initial model."""
     base = start.spec if start else ModelSpec(classes=())
     known = dict(zip(base.classes, zip(base.thresholds, base.calibration, strict=True), strict=True)) if start else {}
-    thresholds, calibration = zip(*(known.get(name, (_THRESHOLD, (1.0, 0.0))) for name in classes), strict=True)
+    thresholds, calibration = zip(*(known.get(name, (_DEFAULT_THRESHOLD, (1.0, 0.0))) for name in classes), strict=True)
     return replace(
         base,
         classes=classes,
-        front_end=pictures,
+        front_end=front_end,
         thresholds=thresholds if options.threshold is None else (options.threshold,) * len(classes),
         calibration=calibration,
         metrics={},
-        glance=None,  # what it knew would not hold for another network
+        glance=None,  # it was trained for another network
         whalescan_version=__version__,
     )
 
 
-_THRESHOLD = 0.5
-
-
-def detector(wanted: ModelSpec, start: Model | None, state: Mapping[str, Tensor]) -> Detector:
-    """The network with these weights; the head of a class that was not known starts by chance."""
-    fresh = Detector(wanted.architecture, wanted.front_end, len(wanted.classes))
+def initial_detector(spec: ModelSpec, start: Model | None, weights: Mapping[str, Tensor]) -> Detector:
+    """Return a detector with these weights. The head of a class that the initial model lacks has random weights."""
+    detector = Detector(spec.architecture, spec.front_end, len(spec.classes))
     if start is None:
-        if state:
-            start_from_imagenet(fresh.network, state)
-        return fresh
-    own = fresh.network.state_dict()
+        if weights:
+            load_imagenet_weights(detector.network, weights)
+        return detector
+    head = detector.network.state_dict()
     for name in _HEAD:
-        for row, label in enumerate(wanted.classes):
+        for row, label in enumerate(spec.classes):
             if label in start.spec.classes:
-                own[name][row] = state[name][start.spec.classes.index(label)]
-    fresh.network.load_state_dict({**state, **{name: own[name] for name in _HEAD}})
-    return fresh
+                head[name][row] = weights[name][start.spec.classes.index(label)]
+    detector.network.load_state_dict({**weights, **{name: head[name] for name in _HEAD}})
+    return detector
 
 
-def how_it_starts(start: Model, classes: tuple[str, ...]) -> str:
-    """For a person: what is gone on from, and what of the wanted classes it does not know."""
+def start_message(start: Model, classes: tuple[str, ...]) -> str:
+    """Return a message with the initial model, and the classes that it lacks."""
     new = [name for name in classes if name not in start.spec.classes]
     if not new:
         return f"starting from {start.name}"
-    return f"starting from {start.name}, which knows {', '.join(start.spec.classes)}; the head for {', '.join(new)} is new"
+    classes_of_start = ", ".join(start.spec.classes)
+    return f"starting from {start.name} (classes {classes_of_start}); the head for {', '.join(new)} is new"

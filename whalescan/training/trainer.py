@@ -1,59 +1,155 @@
-"""The network while it learns: one step down the gradient, and all that must be kept to go on after a kill."""
+"""Training steps: batches with augmentation, the optimiser, and the average of the weights."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from whalescan.core import FloatArray, IntArray
 from whalescan.detector.device import best_dtype
-from whalescan.detector.localisation import call_boxes
+from whalescan.detector.localisation import trace_boxes
 from whalescan.detector.network import Detector
 from whalescan.training import augmentation
-from whalescan.training.optimiser import Descent, DescentOptions
-from whalescan.training.options import TrainOptions
+from whalescan.training.training_options import TrainOptions
 
-_UNSEEN_BOX = (1000.0, 3000.0, 80.0, 250.0)
-"""Where a call would be in a window in which no trace stands out: samples and Hz."""
+_Network = TypeVar("_Network", bound=nn.Module)
+_DEFAULT_BOX = (1000.0, 3000.0, 80.0, 250.0)
+"""Box of a typical call, in samples and Hz, for windows without a distinct trace."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
-    """What one pass goes through.
+class OptimiserOptions:
+    """Options of the optimiser.
+
+    Attributes:
+        learning_rate: highest rate of the one-cycle schedule (Smith 2018).
+        warm_up: share of the steps in which the rate increases.
+        weight_decay: weight decay of AdamW.
+        average_steps: steps over which the weights are averaged, at most a ninth of all steps.
+    """
+
+    learning_rate: float
+    warm_up: float
+    weight_decay: float
+    average_steps: int
+
+
+class AveragingOptimiser(Generic[_Network]):
+    """AdamW with a one-cycle schedule and an exponential moving average of the weights.
+
+    Args:
+        network: the network to train; it is changed.
+        options: rates, and length of the average.
+        n_steps: number of steps of the whole training.
+    """
+
+    def __init__(self, network: _Network, options: OptimiserOptions, n_steps: int) -> None:
+        self.network = network
+        # a longer average would mostly consist of the initial weights
+        average_steps = min(options.average_steps, max(n_steps // 9, 1))
+        self._averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / average_steps), use_buffers=True)
+        self._optimizer = torch.optim.AdamW(network.parameters(), weight_decay=options.weight_decay)
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimizer, options.learning_rate, n_steps, pct_start=options.warm_up
+        )
+
+    @property
+    def average(self) -> _Network:
+        """Return the network with averaged weights, in evaluation mode."""
+        averaged: _Network = self._averaged.module  # type: ignore[assignment]  # it is a copy of the network
+        averaged.eval()
+        return averaged
+
+    def step(self, loss: Tensor) -> float:
+        """Take a step, and return the loss before it."""
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        self._schedule.step()
+        self._averaged.update_parameters(self.network)
+        return loss.item()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the state as named tensors, from which `restore` continues identically."""
+        moments = {
+            f"optimizer.{i}.{name}": value
+            for i, values in self._optimizer.state_dict()["state"].items()
+            for name, value in values.items()
+        }
+        networks = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        averages = {f"averaged.{name}": value for name, value in self._averaged.state_dict().items()}
+        steps = {"steps": torch.tensor(self._schedule.last_epoch)}
+        return {name: value.detach().clone() for name, value in (networks | averages | moments | steps).items()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from a state that `state` returned."""
+        self.network.load_state_dict(_with_prefix("network", state))
+        self._averaged.load_state_dict(_with_prefix("averaged", state))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _with_prefix("optimizer", state).items():
+            number, _, moment = name.partition(".")
+            moments.setdefault(int(number), {})[moment] = value
+        for _ in range(int(state["steps"])):  # the schedule has no closed form, and a step takes microseconds
+            self._optimizer.step()  # changes nothing, as there are no gradients
+            self._schedule.step()
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def _with_prefix(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix and a dot, under the rest of their names."""
+    return {name.removeprefix(f"{prefix}."): value for name, value in state.items() if name.startswith(f"{prefix}.")}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """The data of one epoch.
 
     Attributes:
         windows: float32 ``[n, window_samples]``.
         targets: float32 ``[n, n_classes]``, 0 to 1.
-        traces: float32 ``[n, 4]``, box around each window's strongest trace, as `evidence.call_boxes` gives them.
-        sea: float32 ``[m, window_samples]``, windows without calls; may be empty.
-        hard: positions of those among them that were taken for calls most; empty before anybody has looked.
+        boxes: float32 ``[n, 4]``, box around the strongest trace of each window, from `strongest_boxes`.
+        negatives: float32 ``[m, window_samples]``, windows of recordings without calls; may be empty.
+        hard_negatives: int64, indices of the negatives with the highest scores; empty before they are determined.
     """
 
     windows: FloatArray
     targets: FloatArray
-    traces: FloatArray
-    sea: FloatArray
-    hard: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    boxes: FloatArray
+    negatives: FloatArray
+    hard_negatives: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-def traces(detector: Detector, windows: FloatArray, batch_size: int = 64) -> FloatArray:
-    """Box around the strongest trace of each window, ``[n, 4]``; never NaN."""
+def strongest_boxes(detector: Detector, windows: FloatArray, batch_size: int = 64) -> FloatArray:
+    """Return the box around the strongest trace of each window, float32 ``[n, 4]``, as `localisation.trace_boxes`.
+
+    Windows without a distinct trace get a default box.
+    """
     boxes = []
     with torch.inference_mode():
         for batch in torch.from_numpy(windows).split(batch_size):
-            cells = detector.frontend.contrast(batch).cells.numpy()
-            boxes.append(call_boxes(cells, detector.frontend.options))
+            power = detector.frontend.normalise(batch).power.numpy()
+            boxes.append(trace_boxes(power, detector.frontend.options))
     found = np.concatenate(boxes)
-    return np.where(np.isnan(found), np.array(_UNSEEN_BOX, np.float32), found)
+    return np.where(np.isnan(found), np.array(_DEFAULT_BOX, np.float32), found)
 
 
-class Learner:
-    """A detector while it learns."""
+class Trainer:
+    """Training of a detector, epoch by epoch.
+
+    Args:
+        detector: the detector to train; it is changed.
+        options: the recipe.
+        n_examples: number of training examples.
+        device: device on which the detector is trained.
+    """
 
     def __init__(self, detector: Detector, options: TrainOptions, n_examples: int, device: torch.device) -> None:
         self.options = options
@@ -62,76 +158,86 @@ class Learner:
         self.n_batches = max(n_examples // self.batch_size, options.least_batches)
         self.random = torch.Generator().manual_seed(options.seed)
         self.detector = detector.to(device)
-        course = DescentOptions(options.learning_rate, options.warm_up, options.weight_decay, options.average_steps)
-        self._descent = Descent(self.detector, course, options.epochs * self.n_batches)
+        rates = OptimiserOptions(options.learning_rate, options.warm_up, options.weight_decay, options.average_steps)
+        self._optimiser = AveragingOptimiser(self.detector, rates, options.epochs * self.n_batches)
         self.dtype = best_dtype(device)
 
     @property
     def average(self) -> Detector:
-        """The detector with averaged weights, ready to score."""
-        return self._descent.average
+        """Return the detector with averaged weights, in evaluation mode."""
+        return self._optimiser.average
 
-    def learn(self, lessons: Lessons, frozen: bool) -> Iterator[float]:
-        """One pass in random order, or several where examples are few; a last part of a batch is left out.
+    def run_epoch(self, training_set: TrainingSet, frozen: bool) -> Iterator[float]:
+        """Train for one epoch: a pass in random order, or several where examples are few. The last partial batch is dropped.
 
-        Gives the loss of each step before it is taken.
+        Args:
+            training_set: the data.
+            frozen: train the head only.
+
+        Yields:
+            The loss of each step, before it is taken.
         """
         for name, parameter in self.detector.network.named_parameters():
             parameter.requires_grad_(not frozen or name.startswith("fc."))
-        n, needed = len(lessons.windows), self.n_batches * self.batch_size
-        passes = [torch.randperm(n, generator=self.random).numpy() for _ in range(-(-needed // n))]
+        n, n_needed = len(training_set.windows), self.n_batches * self.batch_size
+        passes = [torch.randperm(n, generator=self.random).numpy() for _ in range(-(-n_needed // n))]
         order = np.concatenate(passes)
         for i in range(self.n_batches):
-            chosen = order[i * self.batch_size : (i + 1) * self.batch_size]
+            indices = order[i * self.batch_size : (i + 1) * self.batch_size]
             with torch.no_grad():
-                pictures, targets = self._pictures(lessons, chosen)
-            yield self._step(pictures, targets, frozen)
+                spectrograms, targets = self._augmented_batch(training_set, indices)
+            yield self._step(spectrograms, targets, frozen)
 
-    def _pictures(self, lessons: Lessons, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Varied pictures and targets of a batch, joined by windows without a call."""
-        varied, frontend = self.options.augmentation, self.detector.frontend
+    def _augmented_batch(self, training_set: TrainingSet, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return augmented spectrograms and targets of some examples, with negatives added."""
+        options, frontend, negatives = self.options.augmentation, self.detector.frontend, training_set.negatives
         windows, targets = (
-            torch.from_numpy(values[chosen]).to(self.device) for values in (lessons.windows, lessons.targets)
+            torch.from_numpy(values[indices]).to(self.device) for values in (training_set.windows, training_set.targets)
         )
-        within = augmentation.inside(lessons.traces[chosen], frontend.options).to(self.device)
-        if len(lessons.sea):
-            windows = augmentation.mix_in(
-                windows, self._draw(lessons.sea, len(chosen)), within, frontend, varied, self.random
-            )
-        windows = augmentation.add_noise(windows, within, frontend, varied, self.random)
-        if len(lessons.sea) and self.options.without_calls_per_batch:
-            n_hard = round(self.options.hard_share * self.options.without_calls_per_batch) if len(lessons.hard) else 0
-            silent = self._draw(lessons.sea, self.options.without_calls_per_batch - n_hard)
-            if n_hard:
-                silent = torch.cat([silent, self._draw(lessons.sea, n_hard, among=lessons.hard)])
-            windows = torch.cat([windows, silent])
-            targets = torch.cat([targets, targets.new_zeros(len(silent), targets.shape[1])])
+        in_box = augmentation.box_mask(training_set.boxes[indices], frontend.options).to(self.device)
+        if len(negatives):
+            background = self.sample_windows(negatives, len(indices))
+            windows = augmentation.add_background(windows, background, in_box, frontend, options, self.random)
+        windows = augmentation.add_noise(windows, in_box, frontend, options, self.random)
+        if len(negatives) and self.options.without_calls_per_batch:
+            added = self._sample_negatives(training_set)
+            windows = torch.cat([windows, added])
+            targets = torch.cat([targets, targets.new_zeros(len(added), targets.shape[1])])
         frame_s = frontend.options.frame_hop_samples / frontend.options.rate_hz
-        pictures = augmentation.shift(frontend(windows), frame_s, varied, self.random)
-        pictures = augmentation.mask(pictures, frame_s, varied, self.random)
-        return augmentation.mixup(pictures, targets, varied, self.random)
+        spectrograms = augmentation.shift(frontend(windows), frame_s, options, self.random)
+        spectrograms = augmentation.mask(spectrograms, frame_s, options, self.random)
+        return augmentation.mixup(spectrograms, targets, options, self.random)
 
-    def _draw(self, sea: FloatArray, n: int, among: IntArray | None = None) -> Tensor:
-        """Windows ``[n, window_samples]``, drawn from all or from those at some positions."""
-        drawn = torch.randint(len(sea) if among is None else len(among), (n,), generator=self.random).numpy()
-        return torch.from_numpy(sea[drawn if among is None else among[drawn]]).to(self.device)
+    def _sample_negatives(self, training_set: TrainingSet) -> Tensor:
+        """Return the negatives of a batch: some of all, and some of the hard ones, once these are determined."""
+        n, hard = self.options.without_calls_per_batch, training_set.hard_negatives
+        n_hard = round(self.options.hard_share * n) if len(hard) else 0
+        sampled = self.sample_windows(training_set.negatives, n - n_hard)
+        if not n_hard:
+            return sampled
+        return torch.cat([sampled, self.sample_windows(training_set.negatives, n_hard, among=hard)])
 
-    def _step(self, pictures: Tensor, targets: Tensor, frozen: bool) -> float:
+    def sample_windows(self, windows: FloatArray, n: int, among: IntArray | None = None) -> Tensor:
+        """Return random windows ``[n, window_samples]``, of all or of some indices."""
+        sampled = torch.randint(len(windows) if among is None else len(among), (n,), generator=self.random).numpy()
+        return torch.from_numpy(windows[sampled if among is None else among[sampled]]).to(self.device)
+
+    def _step(self, spectrograms: Tensor, targets: Tensor, frozen: bool) -> float:
         self.detector.train()
         if frozen or self.options.keep_statistics:
             for module in self.detector.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits = self.detector.classify(pictures)
+            logits = self.detector.classify(spectrograms)
         loss = binary_cross_entropy_with_logits(logits, targets)
-        return self._descent.step(loss)
+        return self._optimiser.step(loss)
 
     def state(self) -> dict[str, Tensor]:
-        """All that another learner needs to go on as this one would, as named tensors."""
-        return self._descent.state() | {"random": self.random.get_state()}
+        """Return the state as named tensors, from which `restore` continues identically."""
+        return self._optimiser.state() | {"random": self.random.get_state()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on where the learner that gave this state was."""
-        self._descent.restore(state)
+        """Continue from a state that `state` returned."""
+        self._optimiser.restore(state)
         self.random.set_state(state["random"].cpu())

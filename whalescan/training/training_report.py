@@ -1,37 +1,41 @@
-"""What a training leaves beside its model: curves to look at, metrics to read, and how the data were split."""
+"""Results of a training: its epochs, and the files beside the model with curves and metrics."""
 
 from __future__ import annotations
 
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from whalescan.core.files import write_whole
+from whalescan.core.files import write_atomically
 from whalescan.detector.model_spec import Model, ModelSpec
-from whalescan.training.datasets import Gathered
-from whalescan.training.options import TrainData, TrainOptions
-from whalescan.training.validation_metrics import ClassMetrics, Validation
+from whalescan.training.datasets import Dataset
+from whalescan.training.held_out_metrics import ClassMetrics, HeldOutMetrics
+from whalescan.training.training_options import TrainData, TrainOptions
+
+_CURVES = {"auc": "o-", "accuracy": "s--", "average_precision": "^:"}
+"""Metrics of a class that are plotted, and how."""
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One pass.
+    """Losses and metrics of one epoch.
 
     Attributes:
-        number: from 1.
-        loss: mean over the steps, on varied examples and softened targets.
-        validation: on the held-out examples; None where nothing could be held out.
+        number: counted from 1.
+        loss: mean over the steps, on augmented examples and softened targets.
+        validation: metrics of the held-out examples; None where none are held out.
     """
 
     number: int
     loss: float
-    validation: Validation | None
+    validation: HeldOutMetrics | None
 
     def __str__(self) -> str:
         text = f"epoch {self.number}: loss {self.loss:.4f}"
@@ -45,105 +49,122 @@ class Epoch:
 
     @staticmethod
     def from_dict(fields: dict[str, Any]) -> Epoch:
-        """From what `dataclasses.asdict` made of one."""
-        kept = fields["validation"]
+        """Return an epoch from the dictionary of `dataclasses.asdict`."""
+        stored = fields["validation"]
         validation = None
-        if kept is not None:
-            classes = {name: ClassMetrics(**metrics) for name, metrics in kept["classes"].items()}
-            calibration = tuple((slope, offset) for slope, offset in kept["calibration"])
-            validation = Validation(kept["loss"], classes, calibration)
+        if stored is not None:
+            classes = {name: ClassMetrics(**metrics) for name, metrics in stored["classes"].items()}
+            calibration = tuple((slope, offset) for slope, offset in stored["calibration"])
+            validation = HeldOutMetrics(stored["loss"], classes, calibration)
         return Epoch(fields["number"], fields["loss"], validation)
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainingResult:
     """A finished training.
 
     Attributes:
-        model: the file that was written.
-        gathered: what was learnt from and measured on.
-        epochs: all that were run; the best one is in the model.
-        n_learning, n_held_out: examples on either side.
+        model: the model file.
+        dataset: training and held-out examples.
+        epochs: all epochs; the model has the weights of the best one.
+        n_training, n_held_out: numbers of examples.
     """
 
     model: Path
-    gathered: Gathered
-    epochs: tuple[Epoch, ...]
-    n_learning: int
+    dataset: Dataset = field(repr=False)
+    epochs: tuple[Epoch, ...] = field(repr=False)
+    n_training: int
     n_held_out: int
 
     @property
     def kept(self) -> Epoch:
-        """The epoch that is in the model."""
-        return best(self.epochs)
+        """Return the epoch whose weights are in the model."""
+        return best_epoch(self.epochs)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per epoch: epoch, loss, held_out_loss, and AUC, accuracy and average precision of each class."""
+        rows = []
+        for epoch in self.epochs:
+            row: dict[str, Any] = {"epoch": epoch.number, "loss": epoch.loss}
+            if epoch.validation is not None:
+                row["held_out_loss"] = epoch.validation.loss
+                for name, metrics in epoch.validation.classes.items():
+                    row |= {f"{name}: {what}": getattr(metrics, what) for what in _CURVES}
+            rows.append(row)
+        return pd.DataFrame(rows)
 
 
-def best(epochs: Sequence[Epoch]) -> Epoch:
-    """The epoch with the highest AUC on the held-out examples, of equals that with the lowest loss; else the last.
+def best_epoch(epochs: Sequence[Epoch]) -> Epoch:
+    """Return the epoch with the highest AUC of the held-out examples, else the last epoch.
 
-    A few held-out examples are soon told apart without a mistake; what then still grows is how sure the network is.
+    Of equal epochs it is the one with the lowest loss: few held-out examples soon reach an AUC of 1, while the loss still
+    improves.
     """
     measured = [(epoch.validation.auc, -epoch.validation.loss, -epoch.number, epoch) for epoch in epochs if epoch.validation]
     return max(measured)[-1] if measured else epochs[-1]
 
 
-def beside(output: Path, suffix: str) -> Path:
-    """``model.safetensors`` and ``.curves.png`` to ``model.curves.png``."""
+def path_beside(output: Path, suffix: str) -> Path:
+    """Return the path of a file beside a model: ``model.curves.png`` for ``model.safetensors`` and ``.curves.png``."""
     return output.with_name(output.name.removesuffix(".safetensors") + suffix)
 
 
 def provenance(
-    data: TrainData, options: TrainOptions, gathered: Gathered, n_learning: int, n_sea: int, start: Model | None
+    data: TrainData, options: TrainOptions, dataset: Dataset, n_training: int, n_negatives: int, start: Model | None
 ) -> dict[str, Any]:
-    """What stands in the model file about how it came to be; names of folders, not where they lie."""
+    """Return the provenance that is stored in the model file, with names of folders but not their paths."""
     return {
         "data": [root.name for root in data.roots],
-        "n_examples": n_learning,
-        "n_clips": gathered.n_clips,
-        "n_recordings": gathered.n_recordings,
+        "n_examples": n_training,
+        "n_clips": dataset.n_clips,
+        "n_recordings": dataset.n_recordings,
         "without_calls": [Path(text).name for text in data.without_calls],
-        "n_windows_without_calls": n_sea,
+        "n_windows_without_calls": n_negatives,
         "started_from": start.name if start else "random" if options.random_start else "ImageNet",
-        "recipe": asdict(options),
+        "recipe": options.recipe(),
         "torch": torch.__version__,
     }
 
 
-def write(trained: Trained, spec: ModelSpec) -> None:
+def write(result: TrainingResult, spec: ModelSpec) -> None:
     """Write ``.metrics.json`` and ``.curves.png`` beside the model."""
     metrics = {
-        "model": trained.model.name,
+        "model": result.model.name,
         "classes": spec.classes,
-        "kept_epoch": trained.kept.number,
-        "validated": trained.kept.validation is not None,
-        "n_learning": trained.n_learning,
-        "n_held_out": trained.n_held_out,
-        "epochs": [asdict(epoch) for epoch in trained.epochs],
-        "problems": trained.gathered.problems,
+        "kept_epoch": result.kept.number,
+        "validated": result.kept.validation is not None,
+        "n_learning": result.n_training,
+        "n_held_out": result.n_held_out,
+        "epochs": [asdict(epoch) for epoch in result.epochs],
+        "problems": result.dataset.problems,
         "training": spec.training,
     }
-    write_whole(beside(trained.model, ".metrics.json"), (json.dumps(metrics, indent=2) + "\n").encode())
-    drawn = io.BytesIO()
-    _curves(trained).savefig(drawn, dpi=120, format="png")
-    write_whole(beside(trained.model, ".curves.png"), drawn.getvalue())
+    write_atomically(path_beside(result.model, ".metrics.json"), (json.dumps(metrics, indent=2) + "\n").encode())
+    image = io.BytesIO()
+    _curves(result).savefig(image, dpi=120, format="png")
+    write_atomically(path_beside(result.model, ".curves.png"), image.getvalue())
 
 
-def _curves(trained: Trained) -> Figure:
+def _curves(result: TrainingResult) -> Figure:
     figure = Figure(figsize=(9, 4), layout="constrained")
-    losses, skill = figure.subplots(1, 2)
-    numbers = [epoch.number for epoch in trained.epochs]
-    measured = [(epoch.number, epoch.validation) for epoch in trained.epochs if epoch.validation]
-    losses.plot(numbers, [epoch.loss for epoch in trained.epochs], "o-", label=f"learnt from ({trained.n_learning}), varied")
+    loss_axes, metric_axes = figure.subplots(1, 2)
+    numbers = [epoch.number for epoch in result.epochs]
+    measured = [(epoch.number, epoch.validation) for epoch in result.epochs if epoch.validation]
+    loss_axes.plot(
+        numbers, [epoch.loss for epoch in result.epochs], "o-", label=f"training ({result.n_training}), augmented"
+    )
     if measured:
-        losses.plot([n for n, _ in measured], [v.loss for _, v in measured], "s--", label=f"held out ({trained.n_held_out})")
-    losses.set(xlabel="epoch", ylabel="cross entropy", title="loss")
+        loss_axes.plot(
+            [n for n, _ in measured], [v.loss for _, v in measured], "s--", label=f"held out ({result.n_held_out})"
+        )
+    loss_axes.set(xlabel="epoch", ylabel="cross entropy", title="loss")
     for name in measured[0][1].classes if measured else ():
-        for field, line in (("auc", "o-"), ("accuracy", "s--"), ("average_precision", "^:")):
-            values = [getattr(v.classes[name], field) for _, v in measured]
-            skill.plot([n for n, _ in measured], values, line, label=f"{name}: {field.replace('_', ' ')}")
-    skill.set(xlabel="epoch", title="held-out examples" if measured else "nothing could be held out")
-    for axes in (losses, skill):
-        axes.axvline(trained.kept.number, color="0.7", zorder=0, label="kept")
+        for metric, line in _CURVES.items():
+            values = [getattr(v.classes[name], metric) for _, v in measured]
+            metric_axes.plot([n for n, _ in measured], values, line, label=f"{name}: {metric.replace('_', ' ')}")
+    metric_axes.set(xlabel="epoch", title="held-out examples" if measured else "no held-out examples")
+    for axes in (loss_axes, metric_axes):
+        axes.axvline(result.kept.number, color="0.7", zorder=0, label="kept")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")

@@ -1,1 +1,1 @@
-"""Where people judge calls: a page served on this machine alone, and what it stores."""
+"""The local review page: detections are reviewed by eye and ear, and validations are stored at once."""

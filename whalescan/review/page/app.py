@@ -1,4 +1,4 @@
-"""What the page asks the server: paths to calls of the desk, and its answers as JSON, PNG and WAV."""
+"""HTTP routes of the review page: JSON, PNG and WAV responses, and the parsing of requests."""
 
 from __future__ import annotations
 
@@ -10,210 +10,278 @@ from typing import Any
 from flask import Flask, Response, abort, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from whalescan.audio import playback
+from whalescan.audio import excerpts
 from whalescan.core import RecordingError, UsageError, WhalescanError
-from whalescan.detections.precision_estimates import Estimates
-from whalescan.review.page import request_parsing
-from whalescan.review.page.queues import TELLING_ORDERS, TELLING_SHOWS, Choice, Order, Show
-from whalescan.review.page.schemas import Queue
-from whalescan.review.page.security import Guard, seal
-from whalescan.review.page.session import Desk
+from whalescan.detections.precision_estimates import SurveyEstimate
+from whalescan.review.page.queues import (
+    FILTERS_BY_REVIEW,
+    ORDERS_BY_SCORE,
+    QueueOptions,
+    QueueOrder,
+    ReviewFilter,
+    ReviewQueue,
+)
+from whalescan.review.page.security import TRUSTED_HOSTS, RequestGuard, add_security_headers
+from whalescan.review.page.session import ReviewSession, check_reviewer_name
 
-_VERDICTS = ("yes", "no", "maybe")
-_KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-_LARGEST_PX = (1600, 800)
-_CARDS_AT_A_TIME = 50
-_SPEEDS = (0.5, 16.0)
+_REVIEWS = ("yes", "no", "maybe")
+_CONTENT_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_LARGEST_REQUEST_BYTES = 1 << 16
+_LARGEST_IMAGE_PX = (1600, 800)
+_LARGEST_ITEM_COUNT = 50
+_SPEED_RANGE = (0.5, 16.0)
+_LONGEST_SPAN_S = 120.0
+_LARGEST_NUMBER = 1e12
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What was asked for where the review was begun; the page may choose anew.
+class ReviewDefaults:
+    """Settings given where the review was started; the page can change the queue options.
 
     Attributes:
-        reviewer: who judges; empty where each page asks.
-        choice: what is judged first.
+        reviewer: name of the reviewer; empty where the page asks for it.
+        queue_options: options of the first queue.
     """
 
     reviewer: str = ""
-    choice: Choice = field(default_factory=Choice)
+    queue_options: QueueOptions = field(default_factory=QueueOptions)
 
 
-def make_app(desk: Desk, wishes: Wishes, guard: Guard, finish: Callable[[], None]) -> Flask:
-    """The server's side of the page.
+def make_app(session: ReviewSession, defaults: ReviewDefaults, guard: RequestGuard, finish: Callable[[], None]) -> Flask:
+    """Create the Flask application of the page.
 
     Args:
-        desk: what is reviewed.
-        wishes: as they were said where the server was started.
-        guard: who may ask.
-        finish: called when somebody wants the review to end.
+        session: the run under review.
+        defaults: initial reviewer and queue options.
+        guard: checks of every request.
+        finish: called when somebody presses Finish.
     """
     app = Flask("whalescan.review", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = 1 << 16
-    app.after_request(seal)
+    app.config["MAX_CONTENT_LENGTH"] = _LARGEST_REQUEST_BYTES
+    app.config["TRUSTED_HOSTS"] = TRUSTED_HOSTS
+    app.after_request(add_security_headers)
 
     @app.before_request
-    def check() -> tuple[Response, int] | None:
-        refusal = guard.refusal(request)
-        return None if refusal is None else (jsonify(problem=refusal[1]), refusal[0])
+    def check_request() -> tuple[Response, int] | None:
+        rejection = guard.rejection(request)
+        return None if rejection is None else (jsonify(error=rejection[1]), rejection[0])
 
     @app.errorhandler(WhalescanError)
-    def explain(error: WhalescanError) -> tuple[Response, int]:
+    def report_error(error: WhalescanError) -> tuple[Response, int]:
         status = 400 if isinstance(error, UsageError) else 409 if isinstance(error, RecordingError) else 500
-        return jsonify(problem=str(error)), status
+        return jsonify(error=str(error)), status
 
     @app.errorhandler(HTTPException)
-    def turn_away(error: HTTPException) -> tuple[Response, int]:
-        return jsonify(problem=error.description or error.name), error.code or 500
+    def report_http_error(error: HTTPException) -> tuple[Response, int]:
+        return jsonify(error=error.description or error.name), error.code or 500
 
-    _add_page(app, guard)
-    _add_answers(app, guard, _Answers(desk, wishes, finish))
+    _add_static_files(app, guard)
+    _add_routes(app, guard, _Routes(session, defaults, finish))
     return app
 
 
-def _add_page(app: Flask, guard: Guard) -> None:
-    """The page itself: the files of the package, each by its name and by no other path."""
+def _add_static_files(app: Flask, guard: RequestGuard) -> None:
+    """Add one route for each file of the page; no other path reaches the file system."""
     for file in resources.files("whalescan.review.page").joinpath("static").iterdir():
-        answer: Callable[[], Response] = _always(file.read_bytes(), _KINDS[file.name.rpartition(".")[2]])
+        respond: Callable[[], Response] = _static_response(file.read_bytes(), _CONTENT_TYPES[file.name.rpartition(".")[2]])
         path = "" if file.name == "review.html" else file.name
-        app.add_url_rule(f"/{guard.token}/{path}", file.name, answer)
+        app.add_url_rule(f"/{guard.token}/{path}", file.name, respond)
 
 
-def _always(content: bytes, kind: str) -> Callable[[], Response]:
-    return lambda: Response(content, content_type=f"{kind}; charset=utf-8")
+def _static_response(content: bytes, content_type: str) -> Callable[[], Response]:
+    return lambda: Response(content, content_type=f"{content_type}; charset=utf-8")
 
 
-def _add_answers(app: Flask, guard: Guard, answers: _Answers) -> None:
-    answers_to: dict[str, Callable[..., Response]] = {
-        "survey": answers.survey,
-        "queues/<name>": answers.cards,
-        "queues/<name>/progress": answers.progress,
-        "queues/<name>/open": answers.next_open,
-        "calls/<int:number>": answers.card,
-        "calls/<int:number>/picture": answers.picture,
-        "calls/<int:number>/sound": answers.sound,
+def _add_routes(app: Flask, guard: RequestGuard, routes: _Routes) -> None:
+    get_routes: dict[str, Callable[..., Response]] = {
+        "survey": routes.survey,
+        "queues/<name>": routes.items,
+        "queues/<name>/progress": routes.progress,
+        "queues/<name>/next-unreviewed": routes.next_unreviewed,
+        "detections/<int:index>": routes.item,
+        "detections/<int:index>/spectrogram": routes.spectrogram,
+        "detections/<int:index>/audio": routes.audio,
     }
-    for path, answer in answers_to.items():
-        app.add_url_rule(f"/{guard.token}/{path}", path, answer)
-    acts: dict[str, Callable[[], Response]] = {
-        "queues": answers.line_up,
-        "judge": answers.judge,
-        "take-back": answers.take_back,
-        "finish": answers.finish,
+    for path, get_route in get_routes.items():
+        app.add_url_rule(f"/{guard.token}/{path}", path, get_route)
+    post_routes: dict[str, Callable[[], Response]] = {
+        "queues": routes.create_queue,
+        "reviews": routes.validate,
+        "undo": routes.undo,
+        "finish": routes.finish,
     }
-    for path, act in acts.items():
-        app.add_url_rule(f"/{guard.token}/{path}", f"post {path}", act, methods=["POST"])
+    for path, post_route in post_routes.items():
+        app.add_url_rule(f"/{guard.token}/{path}", f"post {path}", post_route, methods=["POST"])
 
 
 @dataclass(frozen=True)
-class _Answers:
-    """What is answered, a method for each path."""
+class _Routes:
+    """Responses of the page's routes, one method each."""
 
-    desk: Desk
-    wishes: Wishes
-    end: Callable[[], None]
+    session: ReviewSession
+    defaults: ReviewDefaults
+    end_review: Callable[[], None]
 
     def survey(self) -> Response:
-        desk, choice = self.desk, self.wishes.choice
-        is_blind = desk.is_blind
+        session, is_blind = self.session, self.session.is_blind
         return jsonify(
-            title=desk.run.output.absolute().name,
-            n_calls=len(desk.catalog.calls),
-            labels=desk.catalog.labels,
-            threshold=None if is_blind else desk.catalog.threshold,
-            rate_hz=desk.run.kept.rate_hz,
+            title=session.run.output.absolute().name,
+            n_detections=len(session.detections.detections),
+            labels=session.detections.labels,
+            threshold=None if is_blind else session.detections.threshold,
+            rate_hz=session.run.record.rate_hz,
             is_blind=is_blind,
-            reviewer=self.wishes.reviewer,
-            reviewers=[] if is_blind else desk.reviewers,
-            orders=[order for order in Order if not (is_blind and order in TELLING_ORDERS)],
-            shows=[show for show in Show if not (is_blind and show in TELLING_SHOWS)],
-            choice=asdict(choice),
+            reviewer=self.defaults.reviewer,
+            reviewers=[] if is_blind else session.reviewers,
+            orders=[order for order in QueueOrder if not (is_blind and order in ORDERS_BY_SCORE)],
+            review_filters=[choice for choice in ReviewFilter if not (is_blind and choice in FILTERS_BY_REVIEW)],
+            queue_options=asdict(self.defaults.queue_options),
         )
 
-    def line_up(self) -> Response:
-        said = request_parsing.body()
-        reviewer = self._reviewer(said)
-        name, queue = self.desk.line_up(request_parsing.choice(said), reviewer)
-        return jsonify(name=name, n_calls=len(queue.numbers), is_sample=queue.choice.order is Order.SAMPLE)
+    def create_queue(self) -> Response:
+        body = _json_body()
+        name, queue = self.session.create_queue(_queue_options(body), self._reviewer(body))
+        is_sample = queue.options.order is QueueOrder.SAMPLE
+        return jsonify(name=name, n_detections=len(queue.indices), is_sample=is_sample)
 
-    def cards(self, name: str) -> Response:
-        begin, count = (
-            max(request_parsing.whole("from", 0), 0),
-            min(max(request_parsing.whole("count", 1), 0), _CARDS_AT_A_TIME),
-        )
-        return jsonify(cards=self.desk.cards(self._queue(name), begin, count))
+    def items(self, name: str) -> Response:
+        begin = max(_integer_argument("from", 0), 0)
+        count = min(max(_integer_argument("count", 1), 0), _LARGEST_ITEM_COUNT)
+        return jsonify(items=self.session.items(self._queue(name), begin, count))
 
     def progress(self, name: str) -> Response:
-        progress = self.desk.progress(self._queue(name), "estimates" in request.args)
-        estimates = None if progress.estimates is None else _in_short(progress.estimates)
-        reviewers = [] if self.desk.is_blind else self.desk.reviewers
-        return jsonify(n_calls=progress.n_calls, counts=progress.counts, estimates=estimates, reviewers=reviewers)
+        progress = self.session.progress(self._queue(name), "estimate" in request.args)
+        estimate = None if progress.estimate is None else _estimate_json(progress.estimate)
+        reviewers = [] if self.session.is_blind else self.session.reviewers
+        return jsonify(n_detections=progress.n_detections, counts=progress.counts, estimate=estimate, reviewers=reviewers)
 
-    def next_open(self, name: str) -> Response:
-        return jsonify(position=self.desk.next_open(self._queue(name), request_parsing.whole("after", -1)))
+    def next_unreviewed(self, name: str) -> Response:
+        return jsonify(position=self.session.next_unreviewed(self._queue(name), _integer_argument("after", -1)))
 
-    def card(self, number: int) -> Response:
-        return jsonify(card=self.desk.card(self._call(number), self._reviewer(request.args)))
+    def item(self, index: int) -> Response:
+        return jsonify(item=self.session.item(self._checked(index), self._reviewer(request.args)))
 
-    def judge(self) -> Response:
-        said = request_parsing.body()
-        verdict, number = said.get("verdict"), said.get("number")
-        if verdict not in _VERDICTS or type(number) is not int:
-            raise UsageError(f"a judgement says yes, no or maybe of a call by its number, not {said!r}")
-        return jsonify(card=self.desk.judge(self._call(number), verdict, self._reviewer(said)))
+    def validate(self) -> Response:
+        body = _json_body()
+        review, index = body.get("review"), body.get("index")
+        if review not in _REVIEWS or type(index) is not int:
+            raise UsageError(f"invalid review {body!r}: expected a review (yes, no or maybe) and the index of a detection")
+        return jsonify(item=self.session.validate(self._checked(index), review, self._reviewer(body)))
 
-    def take_back(self) -> Response:
-        said = request_parsing.body()
-        taken = self.desk.take_back(self._reviewer(said), self.desk.queue(str(said.get("queue", ""))))
-        identity, card = taken or ("", None)
-        return jsonify(detection_id=identity, card=card)
+    def undo(self) -> Response:
+        body = _json_body()
+        undone = self.session.undo(self._reviewer(body), self.session.queue(str(body.get("queue", ""))))
+        detection_id, item = undone or (None, None)
+        return jsonify(detection_id=detection_id, item=item)
 
     def finish(self) -> Response:
-        request_parsing.body()
-        self.end()  # requests that are under way are answered all the same
+        _json_body()
+        self.end_review()  # requests in progress are still answered
         return jsonify()
 
-    def picture(self, number: int) -> Response:
+    def spectrogram(self, index: int) -> Response:
         size_px = (
-            min(max(request_parsing.whole("width", 480), 16), _LARGEST_PX[0]),
-            min(max(request_parsing.whole("height", 192), 16), _LARGEST_PX[1]),
+            min(max(_integer_argument("width", 480), 16), _LARGEST_IMAGE_PX[0]),
+            min(max(_integer_argument("height", 192), 16), _LARGEST_IMAGE_PX[1]),
         )
-        shown = self.desk.picture(self._call(number), request_parsing.span_s(), request_parsing.band_hz(), *size_px)
-        return _framed(shown.png, "image/png", shown.frame.begin_s, shown.frame.end_s)
+        image = self.session.spectrogram(self._checked(index), _span_argument_s(), _band_argument_hz(), *size_px)
+        return _response_with_span(image.png, "image/png", image.extent.begin_s, image.extent.end_s)
 
-    def sound(self, number: int) -> Response:
-        speed = request_parsing.number("speed", 1.0)
-        if not _SPEEDS[0] <= speed <= _SPEEDS[1]:
-            raise UsageError(f"sound is played {_SPEEDS[0]:g} to {_SPEEDS[1]:g} times as fast, not {speed:g}")
-        sound = self.desk.sound(self._call(number), request_parsing.span_s())
-        return _framed(playback.wav_bytes(sound, speed, *request_parsing.band_hz()), "audio/wav", sound.begin_s, sound.end_s)
+    def audio(self, index: int) -> Response:
+        speed = _number_argument("speed", 1.0)
+        if not _SPEED_RANGE[0] <= speed <= _SPEED_RANGE[1]:
+            raise UsageError(f"invalid speed {speed:g}: expected {_SPEED_RANGE[0]:g} to {_SPEED_RANGE[1]:g}")
+        excerpt = self.session.excerpt(self._checked(index), _span_argument_s())
+        wav = excerpts.playback_wav(excerpt, speed, *_band_argument_hz())
+        return _response_with_span(wav, "audio/wav", excerpt.begin_s, excerpt.end_s)
 
-    def _queue(self, name: str) -> Queue:
-        queue = self.desk.queue(name)
+    def _queue(self, name: str) -> ReviewQueue:
+        queue = self.session.queue(name)
         if queue is None:
-            abort(404, "this list was set aside for newer ones; choose under Options what to judge")
+            abort(404, "this queue was replaced by newer ones; choose the detections again under Options")
         return queue
 
-    def _call(self, number: int) -> int:
-        if not 0 <= number < len(self.desk.catalog.calls):
+    def _checked(self, index: int) -> int:
+        if not 0 <= index < len(self.session.detections.detections):
             abort(404)
-        return number
+        return index
 
-    def _reviewer(self, said: Mapping[str, Any]) -> str:
-        """Who asks: the name that was given to the command stands above that of the page."""
-        return self.wishes.reviewer or request_parsing.reviewer(str(said.get("reviewer", "")))
-
-
-def _framed(content: bytes, kind: str, begin_s: float, end_s: float) -> Response:
-    """A picture or a sound, with the seconds of the recording that it holds."""
-    return Response(content, content_type=kind, headers={"Whalescan-Span": f"{begin_s:.6f} {end_s:.6f}"})
+    def _reviewer(self, values: Mapping[str, Any]) -> str:
+        """Return the reviewer's name: the one given at the start, else the one in the request."""
+        return self.defaults.reviewer or check_reviewer_name(str(values.get("reviewer", "")))
 
 
-def _in_short(estimates: Estimates) -> dict[str, Any]:
-    """What a page shows of estimates."""
+def _response_with_span(content: bytes, content_type: str, begin_s: float, end_s: float) -> Response:
+    """Return an image or audio with the span that it covers, in seconds from the recording's first sample."""
+    return Response(content, content_type=content_type, headers={"Whalescan-Span": f"{begin_s:.6f} {end_s:.6f}"})
+
+
+def _estimate_json(estimate: SurveyEstimate) -> dict[str, Any]:
+    """Return the part of a precision estimate that the page shows."""
     return {
-        "precision": None if estimates.precision is None else asdict(estimates.precision),
-        "n_drawn": estimates.n_drawn,
-        "n_calls": estimates.n_calls,
-        "covered": estimates.covered,
+        "precision": None if estimate.precision is None else asdict(estimate.precision),
+        "n_sampled": estimate.n_sampled,
+        "n_detections": estimate.n_detections,
+        "covered_share": estimate.covered_share,
     }
+
+
+def _json_body() -> dict[str, Any]:
+    """Return the JSON object in the request's body.
+
+    Raises:
+        UsageError: like all of the parsers below, when the value is invalid.
+    """
+    body = request.get_json()
+    if not isinstance(body, dict):
+        raise UsageError(f"invalid request {body!r}: expected a JSON object")
+    return body
+
+
+def _queue_options(body: Mapping[str, Any]) -> QueueOptions:
+    lowest_score, highest_score, sample_size, reviewed_by = (
+        body.get(name) for name in ("lowest_score", "highest_score", "sample_size", "reviewed_by")
+    )
+    try:
+        return QueueOptions(
+            order=QueueOrder(body.get("order", QueueOrder.RECORDING)),
+            review_filter=ReviewFilter(body.get("review_filter", ReviewFilter.UNREVIEWED)),
+            lowest_score=None if lowest_score is None else float(lowest_score),
+            highest_score=None if highest_score is None else float(highest_score),
+            recording=str(body.get("recording", "")),
+            label=str(body.get("label", "")),
+            reviewed_by=None if reviewed_by is None else str(reviewed_by),
+            sample_size=None if sample_size is None else max(int(sample_size), 1),
+        )
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UsageError(f"invalid queue options ({error})") from error
+
+
+def _number_argument(name: str, default: float) -> float:
+    try:
+        value = float(request.args.get(name, default))
+    except ValueError as error:
+        raise UsageError(f"invalid {name}: expected a number ({error})") from error
+    if not -_LARGEST_NUMBER < value < _LARGEST_NUMBER:  # NaN included
+        raise UsageError(f"invalid {name} {value}: expected a finite number")
+    return value
+
+
+def _integer_argument(name: str, default: int) -> int:
+    return int(_number_argument(name, default))
+
+
+def _span_argument_s() -> tuple[float, float]:
+    """Return the requested span, in seconds from the recording's first sample."""
+    begin_s, end_s = _number_argument("begin", 0.0), _number_argument("end", 0.0)
+    if not 0 < end_s - begin_s <= _LONGEST_SPAN_S:
+        raise UsageError(f"invalid span {begin_s:g} to {end_s:g} s: expected a length of up to {_LONGEST_SPAN_S:g} s")
+    return begin_s, end_s
+
+
+def _band_argument_hz() -> tuple[int, int]:
+    """Return the requested band in whole hertz, the narrowest that filters and images resolve."""
+    low_hz, high_hz = _integer_argument("low", 0), _integer_argument("high", 1_000_000)
+    if not 0 <= low_hz < high_hz:
+        raise UsageError(f"invalid band {low_hz} to {high_hz} Hz: expected 0 <= low < high")
+    return low_hz, high_hz

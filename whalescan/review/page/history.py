@@ -1,11 +1,11 @@
-"""Who said what of which call, what stands, and what becomes of it when somebody judges or takes a judgement back.
+"""Validation history of a run: each reviewer's current review of a detection, and the rows that a review or an undo adds.
 
-Rows are only ever added to the file. So what was taken back has to be told from what holds: a row whose source is
-`TAKEN_BACK` cancels its reviewer's latest judgement of that call. Where somebody else's judgement stands again by that, a
-copy of their row follows, since the latest row of a call is the one that tables show.
+Rows are only ever added to the file. A row whose source is `UNDO_SOURCE` therefore cancels its reviewer's latest validation
+of that detection. Where another reviewer's validation becomes the latest by that, a copy of it follows, since the latest row
+of a detection is the one that tables show.
 
-A call may have come in the place of one that is not found any more, and with it what was said of that (`inherit`). Before
-somebody judges it, two rows put that down (`judgements.pass_on`).
+A detection may have inherited its review from a validation of a detection that is no longer found
+(`match_lost_validations`). Before somebody reviews it, two rows make that explicit (`validations.carry_over`).
 """
 
 from __future__ import annotations
@@ -15,144 +15,147 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from whalescan.core import Detection
-from whalescan.detections.validations import UNREVIEWED, Judgement, inherit, pass_on, same_box
-from whalescan.scores.validation_store import Row
+from whalescan.detections.validations import UNREVIEWED, Validation, carry_over, match_lost_validations, same_box
+from whalescan.scores.validation_store import StoredValidation
 
-SOURCE = "whalescan review"
-TAKEN_BACK = "whalescan review, taken back"
-_DRAWN = frozenset({"added", "moved"})
+PAGE_SOURCE = "whalescan review"
+UNDO_SOURCE = "whalescan review, taken back"
+_ORIGINS_WITH_OWN_BOX = frozenset({"added", "moved"})
 
 
-class Ledger:
-    """All rows of the file, as far as they were added here, in their order.
+class ValidationHistory:
+    """The rows of the validation file that were added here, in their order.
 
     Attributes:
-        last_sequence: of the latest row.
+        last_sequence: row number of the latest one; 0 without rows.
     """
 
     def __init__(self) -> None:
         self.last_sequence = 0
-        self._said: dict[str, list[Row]] = defaultdict(list)
-        """Of each call, in the order in which they were said first; without what was taken back."""
-        self._standing: dict[str, Judgement] = {}
-        self._decisions: dict[str, list[Row]] = defaultdict(list)
-        """Of each reviewer, on this page; what was taken back is not always gone from it, see `_last_decision`."""
-        self._comes_again: Judgement | None = None
-        """Behind a row that takes back, the copy that follows it, if any."""
+        self._valid_rows: dict[str, list[StoredValidation]] = defaultdict(list)
+        """By detection ID: the rows that were not undone, in the order in which they were first stored."""
+        self._latest: dict[str, Validation] = {}
+        self._page_rows: dict[str, list[StoredValidation]] = defaultdict(list)
+        """By reviewer: rows from this page. Undone ones are removed late, by `_last_page_row`."""
+        self._expected_copy: Validation | None = None
+        """After an undo row, the copy of another reviewer's validation that follows it."""
 
-    def add(self, rows: Iterable[Row]) -> None:
-        """Take note of rows that came behind the others."""
+    def add(self, rows: Iterable[StoredValidation]) -> None:
+        """Add rows that follow those added before."""
         for row in rows:
-            self._take(row)
+            self._add_row(row)
             self.last_sequence = row.sequence
-            self._standing[row.judgement.detection_id] = row.judgement
+            self._latest[row.validation.detection_id] = row.validation
 
-    def _take(self, row: Row) -> None:
-        one, comes_again = row.judgement, self._comes_again
-        said = self._said[one.detection_id]
-        self._comes_again = None
-        if one.source == TAKEN_BACK:
-            last = _last_of(said, one.reviewer)
-            if last is not None:
-                said.remove(last)
-            self._comes_again = _stands_again(said, one.reviewer)
-        elif one != comes_again:
-            said.append(row)
-            if one.source == SOURCE:
-                self._decisions[one.reviewer].append(row)
+    def _add_row(self, row: StoredValidation) -> None:
+        validation, expected_copy = row.validation, self._expected_copy
+        valid_rows = self._valid_rows[validation.detection_id]
+        self._expected_copy = None
+        if validation.source == UNDO_SOURCE:
+            undone = _last_row_of(valid_rows, validation.reviewer)
+            if undone is not None:
+                valid_rows.remove(undone)
+            self._expected_copy = _latest_of_another(valid_rows, validation.reviewer)
+        elif validation != expected_copy:
+            valid_rows.append(row)
+            if validation.source == PAGE_SOURCE:
+                self._page_rows[validation.reviewer].append(row)
 
-    def standing(self, identity: str) -> Judgement | None:
-        """What tables show of a call; None where nobody has said anything."""
-        return self._standing.get(identity)
+    def current(self, detection_id: str) -> Validation | None:
+        """Return the validation that tables show, or None where there is no row."""
+        return self._latest.get(detection_id)
 
-    def verdicts(self, identity: str) -> dict[str, str]:
-        """What each reviewer says of a call, without those who took everything back."""
-        spoken = {row.judgement.reviewer: row.judgement.verdict for row in self._said.get(identity, ())}
-        return {reviewer: verdict for reviewer, verdict in spoken.items() if verdict != UNREVIEWED}
+    def reviews_by_reviewer(self, detection_id: str) -> dict[str, str]:
+        """Return each reviewer's current review of a detection, without reviewers who undid all of theirs."""
+        rows = self._valid_rows.get(detection_id, ())
+        reviews = {row.validation.reviewer: row.validation.review for row in rows}
+        return {reviewer: review for reviewer, review in reviews.items() if review != UNREVIEWED}
 
-    def drawn(self, call: Detection) -> Detection:
-        """A call in the box that people gave it."""
-        last = self.standing(call.detection_id)
-        if last is None or last.origin not in _DRAWN:
-            return call
-        return replace(call, begin_s=last.begin_s, end_s=last.end_s, low_hz=last.low_hz, high_hz=last.high_hz)
+    def with_reviewed_box(self, detection: Detection) -> Detection:
+        """Return a detection with the box that a reviewer drew, if any."""
+        latest = self.current(detection.detection_id)
+        if latest is None or latest.origin not in _ORIGINS_WITH_OWN_BOX:
+            return detection
+        return replace(detection, begin_s=latest.begin_s, end_s=latest.end_s, low_hz=latest.low_hz, high_hz=latest.high_hz)
 
-    def judging(self, call: Detection, verdict: str, reviewer: str, now_utc: str) -> tuple[Judgement, ...]:
-        """The row to add when somebody judges a call; none where that stands already, and in the same words.
+    def validation_rows(self, detection: Detection, review: str, reviewer: str, now_utc: str) -> tuple[Validation, ...]:
+        """Return the row that a review adds; empty where the latest row already holds this review by this reviewer.
 
         Args:
-            call: as the detector, or who added it, found it.
-            verdict: ``yes``, ``no`` or ``maybe``.
-            reviewer: who says it.
-            now_utc: ISO 8601.
+            detection: as the detector found it, or as a person added it.
+            review: ``yes``, ``no`` or ``maybe``.
+            reviewer: name of the reviewer.
+            now_utc: current time, ISO 8601.
         """
-        last = self.standing(call.detection_id)
-        if last is not None and (last.reviewer, last.verdict) == (reviewer, verdict):
+        latest = self.current(detection.detection_id)
+        if latest is not None and (latest.reviewer, latest.review) == (reviewer, review):
             return ()
-        said = replace(_as_found(call, last), verdict=verdict)
-        return (replace(said, source=SOURCE, judged_utc=now_utc, reviewer=reviewer),)
+        validation = replace(_with_kept_origin(detection, latest), review=review)
+        return (replace(validation, source=PAGE_SOURCE, validated_utc=now_utc, reviewer=reviewer),)
 
-    def passing_on(self, call: Detection, calls: Sequence[Detection], separation_s: float) -> tuple[Judgement, ...]:
-        """The rows to add before somebody judges a call, as `judgements.pass_on`; none where it inherited nothing.
+    def inherited_rows(
+        self, detection: Detection, detections: Sequence[Detection], separation_s: float
+    ) -> tuple[Validation, ...]:
+        """Return the rows to add before a detection is reviewed (`carry_over`); empty where it inherited no review.
 
         Args:
-            call: one of ``calls``.
-            calls: of the run, with what stood when it was opened.
+            detection: one of ``detections``.
+            detections: those of the run, with their reviews at the start of the session.
             separation_s: `DetectionRule.separation_s`.
         """
-        if call.review == UNREVIEWED or self.standing(call.detection_id):
+        if detection.review == UNREVIEWED or self.current(detection.detection_id):
             return ()
-        beside = {one.detection_id: one for one in calls if one.recording == call.recording}
-        heirs = [one for one in beside.values() if one.review != UNREVIEWED and not self.standing(one.detection_id)]
-        said = [one for one in self._standing.values() if one.recording == call.recording]
-        lost = [one for one in said if one.detection_id not in beside]
-        passed_on = inherit(heirs, lost, separation_s).get(call.detection_id)
-        if passed_on is None:  # it was taken back meanwhile
+        found = {other.detection_id: other for other in detections if other.recording == detection.recording}
+        heirs = [other for other in found.values() if other.review != UNREVIEWED and not self.current(other.detection_id)]
+        stored = [validation for validation in self._latest.values() if validation.recording == detection.recording]
+        lost = [validation for validation in stored if validation.detection_id not in found]
+        inherited = match_lost_validations(heirs, lost, separation_s).get(detection.detection_id)
+        if inherited is None:  # undone since the session started
             return ()
-        return pass_on(call, passed_on)
+        return carry_over(detection, inherited)
 
-    def taking_back(self, reviewer: str, now_utc: str) -> tuple[Judgement, ...]:
-        """The rows to add when somebody takes back the latest judgement that they made on this page and that still holds.
+    def undo_rows(self, reviewer: str, now_utc: str) -> tuple[Validation, ...]:
+        """Return the rows that undo a reviewer's latest validation from this page that is still valid.
 
-        What they had said before of the call holds again, or that they have said nothing. What tables show is the latest
-        thing said of the call by anybody that was not taken back.
+        The reviewer's earlier review of the detection becomes valid again, or none. Tables then show the latest validation
+        by anybody that was not undone.
 
         Returns:
-            Nothing where there is nothing to take back.
+            One or two rows; empty where there is nothing to undo.
         """
-        decision = self._last_decision(reviewer)
-        if decision is None:
+        undone = self._last_page_row(reviewer)
+        if undone is None:
             return ()
-        rest = [row for row in self._said[decision.judgement.detection_id] if row is not decision]
-        own = _last_of(rest, reviewer)
-        again = own.judgement if own else replace(decision.judgement, verdict=UNREVIEWED)
-        back = replace(again, source=TAKEN_BACK, judged_utc=now_utc)
-        other = _stands_again(rest, reviewer)
-        return (back,) if other is None else (back, other)
+        remaining = [row for row in self._valid_rows[undone.validation.detection_id] if row is not undone]
+        earlier = _last_row_of(remaining, reviewer)
+        restored = earlier.validation if earlier else replace(undone.validation, review=UNREVIEWED)
+        undo_row = replace(restored, source=UNDO_SOURCE, validated_utc=now_utc)
+        copy = _latest_of_another(remaining, reviewer)
+        return (undo_row,) if copy is None else (undo_row, copy)
 
-    def _last_decision(self, reviewer: str) -> Row | None:
-        """Decisions that were taken back, or made void by a table of the same reviewer, are forgotten on the way."""
-        decisions = self._decisions[reviewer]
-        while decisions and _last_of(self._said[decisions[-1].judgement.detection_id], reviewer) is not decisions[-1]:
-            decisions.pop()
-        return decisions[-1] if decisions else None
-
-
-def _last_of(rows: list[Row], reviewer: str) -> Row | None:
-    return next((row for row in reversed(rows) if row.judgement.reviewer == reviewer), None)
+    def _last_page_row(self, reviewer: str) -> StoredValidation | None:
+        """Return the reviewer's last valid row from this page; drop rows that were undone or superseded by a table."""
+        rows = self._page_rows[reviewer]
+        while rows and _last_row_of(self._valid_rows[rows[-1].validation.detection_id], reviewer) is not rows[-1]:
+            rows.pop()
+        return rows[-1] if rows else None
 
 
-def _stands_again(rest: list[Row], reviewer: str) -> Judgement | None:
-    """What somebody else said last of a call, where the reviewer who takes something back has said nothing later."""
-    return rest[-1].judgement if rest and rest[-1].judgement.reviewer != reviewer else None
+def _last_row_of(rows: list[StoredValidation], reviewer: str) -> StoredValidation | None:
+    return next((row for row in reversed(rows) if row.validation.reviewer == reviewer), None)
 
 
-def _as_found(call: Detection, last: Judgement | None) -> Judgement:
-    """A call with the origin and the box that a further judgement keeps."""
-    if call.score is None:
-        return replace(last, origin="added") if last else Judgement.of(call, UNREVIEWED, "added")
-    if last is None or last.origin == "review":
-        return Judgement.of(call, UNREVIEWED, "review")
-    if last.origin == "deleted" and same_box(last, call):
-        return Judgement.of(call, UNREVIEWED, "review")
-    return replace(last, origin="moved")  # whether it was drawn just before, or drawn, deleted, and is back now
+def _latest_of_another(rows: list[StoredValidation], reviewer: str) -> Validation | None:
+    """Return the latest validation of a detection where it is by another reviewer."""
+    return rows[-1].validation if rows and rows[-1].validation.reviewer != reviewer else None
+
+
+def _with_kept_origin(detection: Detection, latest: Validation | None) -> Validation:
+    """Return a detection as a validation with the origin and the box that a further review keeps."""
+    if detection.score is None:
+        return replace(latest, origin="added") if latest else Validation.of_detection(detection, UNREVIEWED, "added")
+    if latest is None or latest.origin == "review":
+        return Validation.of_detection(detection, UNREVIEWED, "review")
+    if latest.origin == "deleted" and same_box(latest, detection):
+        return Validation.of_detection(detection, UNREVIEWED, "review")
+    return replace(latest, origin="moved")  # the box was drawn, and may have been deleted afterwards

@@ -1,4 +1,7 @@
-"""Which calls are judged, and in which order: chosen in arrays, so that 200,000 calls take no time."""
+"""Review queues: which detections a reviewer wants to see, in which order, and what the page shows of each.
+
+Detections are selected in NumPy arrays, so that a queue over 200,000 detections takes a fraction of a second.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from whalescan.core import Detection, IntArray, Recording, to_ns
-from whalescan.detections import stratified_sampling
-from whalescan.detections.validations import VERDICTS
+from whalescan.detections.precision_estimates import SurveyEstimate
+from whalescan.detections.sampling import sample_order
+from whalescan.detections.validations import REVIEWS
 
-Codes = npt.NDArray[np.int8]
-CODES = {verdict: np.int8(VERDICTS.index(verdict)) for verdict in VERDICTS}
-_UNREVIEWED = CODES["unreviewed"]
-_NO_CLOCK = np.iinfo(np.int64).max
-"""Behind every time there is."""
+ReviewCodes = npt.NDArray[np.int8]
+REVIEW_CODES = {review: np.int8(REVIEWS.index(review)) for review in REVIEWS}
+_UNREVIEWED = REVIEW_CODES["unreviewed"]
+_UNKNOWN_TIME = np.iinfo(np.int64).max
+"""Sorts after every known time."""
 _ROUNDING = 5e-5
-"""Tables say scores to four decimals."""
+"""Tables round scores to four decimals."""
 
 
-class Order(StrEnum):
-    """In which order calls come."""
+class QueueOrder(StrEnum):
+    """Order of the detections in a queue."""
 
     HIGHEST = "highest"
     LOWEST = "lowest"
@@ -33,8 +37,8 @@ class Order(StrEnum):
     SAMPLE = "sample"
 
 
-class Show(StrEnum):
-    """Which calls come, by what was said of them."""
+class ReviewFilter(StrEnum):
+    """Which detections a queue contains, by their reviews."""
 
     UNREVIEWED = "unreviewed"
     NOT_BY_ME = "not-by-me"
@@ -46,151 +50,213 @@ class Show(StrEnum):
     ALL = "all"
 
 
-TELLING_ORDERS = frozenset({Order.HIGHEST, Order.LOWEST, Order.THRESHOLD})
-"""Not for who shall not know the scores."""
-TELLING_SHOWS = frozenset({Show.YES, Show.NO, Show.MAYBE, Show.DISAGREED})
-"""Not for who shall not know what others said."""
+ORDERS_BY_SCORE = frozenset({QueueOrder.HIGHEST, QueueOrder.LOWEST, QueueOrder.THRESHOLD})
+"""Orders that reveal scores; not available in a blind review."""
+FILTERS_BY_REVIEW = frozenset({ReviewFilter.YES, ReviewFilter.NO, ReviewFilter.MAYBE, ReviewFilter.DISAGREED})
+"""Filters that reveal other reviewers' reviews; not available in a blind review."""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """What a reviewer wants to judge.
+class QueueOptions:
+    """Selection and order of the detections in a queue.
 
     Attributes:
-        order: in which order.
-        show: by what was said up to now.
-        low, high: scores, both ends included; None for no limit. A call that only a person saw has no score, and is
-            left out where a limit is given.
-        recording: text that the recording's name holds, in upper or lower case.
-        label: the class; empty for all.
-        by: a reviewer who has judged the calls; None for anybody or nobody.
-        sample: of the order `Order.SAMPLE`, as many from its beginning; None for all.
+        order: order of the detections.
+        review_filter: filter by reviews at the time when the queue is created.
+        lowest_score, highest_score: range of scores, both ends included; None for no limit. Detections that people added
+            have no score and are left out where a limit is given.
+        recording: text that the recording's name contains, ignoring case.
+        label: class; empty for all.
+        reviewed_by: only detections that this reviewer reviewed; None for no such restriction.
+        sample_size: for `QueueOrder.SAMPLE`, how many detections from the start of the random order; None for all.
     """
 
-    order: Order = Order.HIGHEST
-    show: Show = Show.UNREVIEWED
-    low: float | None = None
-    high: float | None = None
+    order: QueueOrder = QueueOrder.HIGHEST
+    review_filter: ReviewFilter = ReviewFilter.UNREVIEWED
+    lowest_score: float | None = None
+    highest_score: float | None = None
     recording: str = ""
     label: str = ""
-    by: str | None = None
-    sample: int | None = None
+    reviewed_by: str | None = None
+    sample_size: int | None = None
 
     @property
-    def is_telling(self) -> bool:
-        """Whether it gives away scores, or what others said."""
-        limited = self.low is not None or self.high is not None
-        return limited or self.order in TELLING_ORDERS or self.show in TELLING_SHOWS
+    def reveals_hidden(self) -> bool:
+        """Whether the queue would reveal scores or other reviewers' reviews."""
+        has_score_limit = self.lowest_score is not None or self.highest_score is not None
+        return has_score_limit or self.order in ORDERS_BY_SCORE or self.review_filter in FILTERS_BY_REVIEW
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewQueue:
+    """Detections in the order in which a reviewer sees them; fixed when the queue is created."""
+
+    indices: npt.NDArray[np.int32]
+    options: QueueOptions
+    reviewer: str
+
+    def position_of(self, index: int) -> int | None:
+        """Return the position of a detection in the queue, from 0, or None where it is not in it."""
+        positions = np.flatnonzero(self.indices == index)
+        return int(positions[0]) if len(positions) else None
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewItem:
+    """What the page shows of a detection. The field names are the keys of its JSON form.
+
+    Attributes:
+        index: index of the detection in the run.
+        position: position in the queue, from 0; None where it is not in it.
+        detection_id, recording, channel, begin_s, end_s, low_hz, high_hz, label: as in `Detection`.
+        begin_utc: ISO 8601; empty where the recording's start is unknown.
+        review: the reviewer's own review.
+        is_revealed: whether the score is shown.
+        score: None where it is hidden, and for a detection that a person added.
+        other_reviews: other reviewers' reviews by name; empty where they are hidden.
+    """
+
+    index: int
+    position: int | None
+    detection_id: str
+    recording: str
+    channel: int
+    begin_s: float
+    end_s: float
+    low_hz: float
+    high_hz: float
+    label: str
+    begin_utc: str
+    review: str
+    is_revealed: bool
+    score: float | None
+    other_reviews: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueProgress:
+    """Progress of a reviewer in a queue.
+
+    Attributes:
+        n_detections: length of the queue.
+        counts: number of detections by the reviewer's own review.
+        estimate: precision estimate from the reviewed part of the sample, whoever reviewed it; None where it was not asked
+            for, or must stay hidden.
+    """
+
+    n_detections: int
+    counts: dict[str, int]
+    estimate: SurveyEstimate | None
 
 
 @dataclass(frozen=True)
-class Said:
-    """Verdicts as codes, of each call.
+class CurrentReviews:
+    """Reviews of all detections as codes (`REVIEW_CODES`), int8 ``[n_detections]``.
 
     Attributes:
-        standing: what tables show.
-        by_reviewer: what each says, `CODES` of ``unreviewed`` where they say nothing.
+        current: the latest review by anybody, which tables show.
+        by_reviewer: each reviewer's own review.
     """
 
-    standing: Codes
-    by_reviewer: Mapping[str, Codes]
+    current: ReviewCodes
+    by_reviewer: Mapping[str, ReviewCodes]
 
-    def of(self, reviewer: str) -> Codes:
-        """What one says."""
-        nothing = np.full(len(self.standing), _UNREVIEWED)
-        return self.by_reviewer.get(reviewer, nothing)
+    def of_reviewer(self, reviewer: str) -> ReviewCodes:
+        """Return a reviewer's own reviews."""
+        unreviewed = np.full(len(self.current), _UNREVIEWED)
+        return self.by_reviewer.get(reviewer, unreviewed)
 
     @property
-    def disagreed(self) -> npt.NDArray[np.bool_]:
-        """Where two reviewers say different things."""
-        first = np.full(len(self.standing), _UNREVIEWED)
-        differ = np.zeros(len(self.standing), np.bool_)
+    def is_disagreed(self) -> npt.NDArray[np.bool_]:
+        """Where two reviewers differ, bool ``[n_detections]``."""
+        first = np.full(len(self.current), _UNREVIEWED)
+        differ = np.zeros(len(self.current), np.bool_)
         for codes in self.by_reviewer.values():
             differ |= (first != _UNREVIEWED) & (codes != _UNREVIEWED) & (codes != first)
             first = np.where(first == _UNREVIEWED, codes, first)
         return differ
 
 
-class Catalog:
-    """The calls of a run as arrays.
+class DetectionArrays:
+    """The detections of a run as arrays.
 
     Args:
-        calls: in the order of recordings and times.
-        recordings: by their names; a call of one that is not there has no time.
-        threshold: score at which a detection opens.
+        detections: ordered by recording and time.
+        recordings: by name; a detection in a recording that is absent has no UTC time.
+        threshold: detection threshold of the run.
     """
 
-    def __init__(self, calls: Sequence[Detection], recordings: Mapping[str, Recording], threshold: float) -> None:
-        self.calls = calls
+    def __init__(self, detections: Sequence[Detection], recordings: Mapping[str, Recording], threshold: float) -> None:
+        self.detections = detections
         self.threshold = threshold
-        self.number_of = {call.detection_id: number for number, call in enumerate(calls)}
-        self.labels = tuple(sorted({call.label for call in calls}))
-        self._names, self._recording = _coded([call.recording for call in calls])
-        self._label = np.array([self.labels.index(call.label) for call in calls], np.int32)
-        self._scores = np.array([np.nan if call.score is None else call.score for call in calls])
-        self._begins_ns = _begins_ns(calls, recordings)
-        own = np.nan_to_num(self._scores, nan=-1.0) >= threshold - _ROUNDING
-        drawn = stratified_sampling.sample_order(calls)
-        self._orders: dict[Order, Callable[[], IntArray]] = {
-            Order.HIGHEST: lambda: np.argsort(-self._scores, kind="stable"),  # without a score: at the end
-            Order.LOWEST: lambda: np.argsort(self._scores, kind="stable"),
-            Order.THRESHOLD: lambda: np.argsort(np.abs(self._scores - threshold), kind="stable"),
-            Order.TIME: lambda: np.argsort(self._begins_ns, kind="stable"),
-            Order.RECORDING: lambda: np.arange(len(calls)),
-            Order.SAMPLE: lambda: drawn[own[drawn]],
+        self.index_of = {detection.detection_id: index for index, detection in enumerate(detections)}
+        self.labels = tuple(sorted({detection.label for detection in detections}))
+        self._names, self._name_indices = _distinct([detection.recording for detection in detections])
+        self._label_indices = np.array([self.labels.index(detection.label) for detection in detections], np.int32)
+        self._scores = np.array([np.nan if detection.score is None else detection.score for detection in detections])
+        self._begins_ns = _begins_ns(detections, recordings)
+        is_detected = np.nan_to_num(self._scores, nan=-1.0) >= threshold - _ROUNDING
+        random_order = sample_order(detections)
+        self._orders: dict[QueueOrder, Callable[[], IntArray]] = {
+            QueueOrder.HIGHEST: lambda: np.argsort(-self._scores, kind="stable"),  # NaN sorts last
+            QueueOrder.LOWEST: lambda: np.argsort(self._scores, kind="stable"),
+            QueueOrder.THRESHOLD: lambda: np.argsort(np.abs(self._scores - threshold), kind="stable"),
+            QueueOrder.TIME: lambda: np.argsort(self._begins_ns, kind="stable"),
+            QueueOrder.RECORDING: lambda: np.arange(len(detections)),
+            QueueOrder.SAMPLE: lambda: random_order[is_detected[random_order]],
         }
 
-    def queue(self, choice: Choice, said: Said, reviewer: str) -> npt.NDArray[np.int32]:
-        """The numbers of the calls that a reviewer wants to judge, in order."""
-        order = self._orders[choice.order]()
-        if choice.order is Order.SAMPLE:
-            order = order[: choice.sample]
-        return order[self._wanted(choice, said, reviewer)[order]].astype(np.int32)
+    def select(self, options: QueueOptions, reviews: CurrentReviews, reviewer: str) -> npt.NDArray[np.int32]:
+        """Return the indices of the detections that the options select for a reviewer, in order."""
+        order = self._orders[options.order]()
+        if options.order is QueueOrder.SAMPLE:
+            order = order[: options.sample_size]
+        return order[self._is_selected(options, reviews, reviewer)[order]].astype(np.int32)
 
-    def _wanted(self, choice: Choice, said: Said, reviewer: str) -> npt.NDArray[np.bool_]:
-        wanted = _shown(choice.show, said, reviewer)
-        if choice.low is not None:
-            wanted &= self._scores >= choice.low - _ROUNDING
-        if choice.high is not None:
-            wanted &= self._scores <= choice.high + _ROUNDING
-        if choice.recording:
-            text = choice.recording.casefold()
-            wanted &= np.array([text in name.casefold() for name in self._names], np.bool_)[self._recording]
-        if choice.label:
-            wanted &= self._label == (self.labels.index(choice.label) if choice.label in self.labels else -1)
-        if choice.by is not None:
-            wanted &= said.of(choice.by) != _UNREVIEWED
-        return wanted
+    def _is_selected(self, options: QueueOptions, reviews: CurrentReviews, reviewer: str) -> npt.NDArray[np.bool_]:
+        selected = _passes_filter(options.review_filter, reviews, reviewer)
+        if options.lowest_score is not None:
+            selected &= self._scores >= options.lowest_score - _ROUNDING
+        if options.highest_score is not None:
+            selected &= self._scores <= options.highest_score + _ROUNDING
+        if options.recording:
+            text = options.recording.casefold()
+            selected &= np.array([text in name.casefold() for name in self._names], np.bool_)[self._name_indices]
+        if options.label:
+            selected &= self._label_indices == (self.labels.index(options.label) if options.label in self.labels else -1)
+        if options.reviewed_by is not None:
+            selected &= reviews.of_reviewer(options.reviewed_by) != _UNREVIEWED
+        return selected
 
 
-def _shown(show: Show, said: Said, reviewer: str) -> npt.NDArray[np.bool_]:
-    match show:
-        case Show.ALL:
-            return np.ones(len(said.standing), np.bool_)
-        case Show.DISAGREED:
-            return said.disagreed
-        case Show.NOT_BY_ME:
-            return np.equal(said.of(reviewer), _UNREVIEWED)
-        case Show.MINE:
-            return np.not_equal(said.of(reviewer), _UNREVIEWED)
+def _passes_filter(review_filter: ReviewFilter, reviews: CurrentReviews, reviewer: str) -> npt.NDArray[np.bool_]:
+    match review_filter:
+        case ReviewFilter.ALL:
+            return np.ones(len(reviews.current), np.bool_)
+        case ReviewFilter.DISAGREED:
+            return reviews.is_disagreed
+        case ReviewFilter.NOT_BY_ME:
+            return np.equal(reviews.of_reviewer(reviewer), _UNREVIEWED)
+        case ReviewFilter.MINE:
+            return np.not_equal(reviews.of_reviewer(reviewer), _UNREVIEWED)
         case _:
-            return np.equal(said.standing, CODES[show.value])
+            return np.equal(reviews.current, REVIEW_CODES[review_filter.value])
 
 
-def _coded(names: Sequence[str]) -> tuple[list[str], IntArray]:
-    """Each name once, and for each of the names given, which one it is."""
-    numbers: dict[str, int] = {}
-    codes = np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
-    return list(numbers), codes
+def _distinct(names: Sequence[str]) -> tuple[list[str], IntArray]:
+    """Return the distinct names, and for each given name its index among them."""
+    index_of: dict[str, int] = {}
+    indices = np.array([index_of.setdefault(name, len(index_of)) for name in names], np.int64)
+    return list(index_of), indices
 
 
-def _begins_ns(calls: Sequence[Detection], recordings: Mapping[str, Recording]) -> IntArray:
-    """When calls begin, in nanoseconds since 1970; `_NO_CLOCK` where nobody knows."""
-    starts_ns = {name: to_ns(one.start_utc) for name, one in recordings.items() if one.start_utc is not None}
-    return np.array(
-        [
-            starts_ns[call.recording] + round(call.begin_s * 1e9) if call.recording in starts_ns else _NO_CLOCK
-            for call in calls
-        ],
-        np.int64,
+def _begins_ns(detections: Sequence[Detection], recordings: Mapping[str, Recording]) -> IntArray:
+    """Return the UTC begins in nanoseconds since 1970; `_UNKNOWN_TIME` where the recording's start is unknown.
+
+    They follow the recording's clock segments: with a duty cycle, seconds in the file and seconds of time differ.
+    """
+    begins_utc = (
+        recordings[detection.recording].utc(detection.begin_s) if detection.recording in recordings else None
+        for detection in detections
     )
+    return np.array([_UNKNOWN_TIME if begin_utc is None else to_ns(begin_utc) for begin_utc in begins_utc], np.int64)

@@ -1,20 +1,19 @@
-"""Who may ask: only somebody at this machine who was given the address.
+"""Access control of the review page: only a browser on this machine that was given the address.
 
-The server listens on the loopback address only. Pages of the web that are open in the same browser can reach that, too, so
-the token in the path is secret, names other than this machine's are refused (a name of the web may be made to point here),
-and what comes from another page is refused.
+The server listens on the loopback interface only. Web pages in the same browser can reach it all the same. Therefore the
+paths contain a secret token, the app trusts no other host names than this machine's (`TRUSTED_HOSTS`; a public name may be
+pointed at 127.0.0.1), and requests from other origins are rejected.
 """
 
 from __future__ import annotations
 
-import re
 import secrets
 from dataclasses import dataclass, field
 
 from flask import Request, Response
 
-_THIS_MACHINE = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
-"""With any port: a tunnel from another machine ends at one of its own."""
+TRUSTED_HOSTS = ["127.0.0.1", "localhost"]
+"""For Flask's setting of that name, which accepts any port: a tunnel from another machine uses one of its own."""
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -27,33 +26,31 @@ _HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
-    """What every request has to show.
+class RequestGuard:
+    """Checks of every request: its token, its origin and its content type.
 
     Attributes:
-        token: the first part of every path.
+        token: secret first part of every path.
     """
 
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
-    def refusal(self, request: Request) -> tuple[int, str] | None:
-        """The status and the reason with which a request is turned away; None for one that may pass."""
-        host = request.headers.get("Host", "")
-        if not _THIS_MACHINE.fullmatch(host):
-            return 403, "only for this machine"
-        first = request.path.removeprefix("/").partition("/")[0]
-        if not secrets.compare_digest(first.encode(), self.token.encode()):
-            return 404, "nothing here"
+    def rejection(self, request: Request) -> tuple[int, str] | None:
+        """Return the HTTP status and the reason for rejecting a request, or None to accept it."""
+        first_part = request.path.removeprefix("/").partition("/")[0]
+        if not secrets.compare_digest(first_part.encode(), self.token.encode()):
+            return 404, "not found"
         if request.method in ("GET", "HEAD"):
             return None
-        if request.headers.get("Origin", f"http://{host}") != f"http://{host}":
-            return 403, "only from the page itself"
+        own_origin = f"http://{request.headers.get('Host', '')}"
+        if request.headers.get("Origin", own_origin) != own_origin:
+            return 403, "requests from other origins are not accepted"
         if request.mimetype != "application/json":
-            return 415, "only JSON"
+            return 415, "expected a JSON request"
         return None
 
 
-def seal(response: Response) -> Response:
-    """The headers of every answer: nothing from elsewhere, nothing to elsewhere, nothing kept."""
+def add_security_headers(response: Response) -> Response:
+    """Add the security headers of every response: same-origin content only, no referrer, no caching."""
     response.headers.update(_HEADERS)
     return response

@@ -1,4 +1,4 @@
-"""The desk at which calls are judged: what is on it is on disk, too, and what others put there shows at once."""
+"""Review session: the state behind the review page. Every review is stored at once, and reviews by others appear at once."""
 
 from __future__ import annotations
 
@@ -14,239 +14,271 @@ import numpy.typing as npt
 
 from whalescan.audio.excerpts import Excerpt
 from whalescan.core import Detection, UsageError
-from whalescan.core.files import iso_utc
-from whalescan.detections.precision_estimates import estimate
-from whalescan.detections.stratified_sampling import found_at
-from whalescan.detections.validations import PASSED_ON, Judgement
-from whalescan.report.spectrogram import Picture, picture
-from whalescan.review.page.history import Ledger
-from whalescan.review.page.queues import CODES, Catalog, Choice, Order, Said
-from whalescan.review.page.schemas import Card, Progress, Queue
+from whalescan.core.text import iso_utc
+from whalescan.detections.precision_estimates import estimate_precision
+from whalescan.detections.sampling import detections_at_threshold
+from whalescan.detections.validations import CARRIED_OVER, UNREVIEWED, Validation
+from whalescan.report.spectrogram_image import SpectrogramImage, spectrogram_image
+from whalescan.review.page.history import ValidationHistory
+from whalescan.review.page.queues import (
+    REVIEW_CODES,
+    CurrentReviews,
+    DetectionArrays,
+    QueueOptions,
+    QueueOrder,
+    QueueProgress,
+    ReviewItem,
+    ReviewQueue,
+)
 from whalescan.scores import validation_store
-from whalescan.scores.validation_store import Row
-from whalescan.survey.finished_run import Opened
+from whalescan.scores.validation_store import StoredValidation
+from whalescan.survey.finished_run import FinishedRun
 
-_EXCERPTS_KEPT = 24
-"""Of a minute at most: what is looked at is listened to next, and what is looked at next is fetched already."""
-_QUEUES_KEPT = 50
-_UNREVIEWED = CODES["unreviewed"]
+_CACHED_EXCERPTS = 24
+"""Excerpts of up to two minutes: playback uses the one that was displayed, and the page fetches the next ones ahead."""
+_LARGEST_NUMBER_OF_QUEUES = 50
+_LONGEST_NAME = 60
+_UNREVIEWED_CODE = REVIEW_CODES[UNREVIEWED]
 
 
-class Desk:
-    """A run that several people review at once, from one place or many. Every method may be called by any thread.
+def check_reviewer_name(text: str) -> str:
+    """Return a reviewer's name without surrounding blanks.
+
+    Raises:
+        UsageError: when it is empty, too long, or contains control characters.
+    """
+    name = text.strip()
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
+        raise UsageError(
+            f"invalid reviewer {text[: 2 * _LONGEST_NAME]!r}: expected a name of 1 to {_LONGEST_NAME} characters"
+        )
+    return name
+
+
+class ReviewSession:
+    """A run under review by one or several people at once. All methods are thread-safe.
 
     Args:
-        run: whose calls are judged.
-        is_blind: whether scores and what others said stay hidden until one has judged oneself.
+        run: the run whose detections are reviewed.
+        is_blind: hide scores, and other reviewers' reviews, until the reviewer has reviewed a detection.
+
+    Attributes:
+        detections: the detections of the run, with their reviews at the start of the session.
+        first_sequence: row number of the last validation that was stored before the session.
     """
 
-    def __init__(self, run: Opened, is_blind: bool = False) -> None:
+    def __init__(self, run: FinishedRun, is_blind: bool = False) -> None:
         self.run = run
         self.is_blind = is_blind
-        self._calls = list(run.calls())
-        self.catalog = Catalog(tuple(self._calls), run.by_name, run.kept.rule.threshold)
-        self._standing = np.array([CODES[call.review] for call in self._calls], np.int8)
-        self._by_reviewer: dict[str, npt.NDArray[np.int8]] = {}
-        self._ledger = Ledger()
-        self._queues: dict[str, Queue] = {}
+        self._current_detections = list(run.read_detections())
+        self.detections = DetectionArrays(tuple(self._current_detections), run.recordings_by_name, run.record.rule.threshold)
+        self._current_codes = np.array([REVIEW_CODES[detection.review] for detection in self._current_detections], np.int8)
+        self._codes_by_reviewer: dict[str, npt.NDArray[np.int8]] = {}
+        self._history = ValidationHistory()
+        self._queues: dict[str, ReviewQueue] = {}
         self._lock = threading.Lock()
-        self._excerpt = lru_cache(_EXCERPTS_KEPT)(self._listen)
-        self._catch_up()
-        self.first_sequence = self._ledger.last_sequence
-        """What stands behind it was said since the desk was set up."""
+        self._cached_excerpt = lru_cache(_CACHED_EXCERPTS)(self._read_excerpt)
+        self._read_new_rows()
+        self.first_sequence = self._history.last_sequence
 
     @property
     def reviewers(self) -> list[str]:
-        """Everybody who has said anything; the name is empty where nobody told."""
+        """Names of all reviewers, sorted; an empty name stands for reviews without one."""
         with self._lock:
-            self._catch_up()
-            return sorted(self._by_reviewer)
+            self._read_new_rows()
+            return sorted(self._codes_by_reviewer)
 
-    def line_up(self, choice: Choice, reviewer: str) -> tuple[str, Queue]:
-        """A queue, and the name under which it is asked for.
+    def create_queue(self, options: QueueOptions, reviewer: str) -> tuple[str, ReviewQueue]:
+        """Create a queue, and return it with the name under which `queue` finds it.
 
         Raises:
-            UsageError: where the choice gives away what a blind reviewer must not know.
+            UsageError: when the options would reveal what a blind review hides.
         """
-        if self.is_blind and choice.is_telling:
-            raise UsageError("scores and verdicts are hidden: choose the order sample, time or recording, and no scores")
+        if self.is_blind and options.reveals_hidden:
+            raise UsageError(
+                "a blind review hides scores and reviews: choose the order sample, time or recording, no score limits, and "
+                "a filter by your own reviews"
+            )
         with self._lock:
-            self._catch_up()
-            queue = Queue(self.catalog.queue(choice, self._said, reviewer), choice, reviewer)
+            self._read_new_rows()
+            queue = ReviewQueue(self.detections.select(options, self._reviews, reviewer), options, reviewer)
             name = secrets.token_hex(8)
             self._queues[name] = queue
-            if len(self._queues) > _QUEUES_KEPT:
+            if len(self._queues) > _LARGEST_NUMBER_OF_QUEUES:
                 del self._queues[next(iter(self._queues))]
         return name, queue
 
-    def queue(self, name: str) -> Queue | None:
-        """A queue by its name; None where it is not known any more."""
+    def queue(self, name: str) -> ReviewQueue | None:
+        """Return a queue by name, or None where it is unknown or was replaced by newer ones."""
         return self._queues.get(name)
 
-    def cards(self, queue: Queue, begin: int, count: int) -> list[Card]:
-        """Some neighbours of a queue."""
+    def items(self, queue: ReviewQueue, begin: int, count: int) -> list[ReviewItem]:
+        """Return consecutive items of a queue, from position ``begin``."""
         with self._lock:
-            self._catch_up()
-            numbers = queue.numbers[begin : begin + count].tolist()
-            return [self._card(number, begin + i, queue.reviewer) for i, number in enumerate(numbers)]
+            self._read_new_rows()
+            indices = queue.indices[begin : begin + count].tolist()
+            return [self._item(index, begin + i, queue.reviewer) for i, index in enumerate(indices)]
 
-    def card(self, number: int, reviewer: str) -> Card:
-        """One call, with what others said where the reviewer may know it at all."""
+    def item(self, index: int, reviewer: str) -> ReviewItem:
+        """Return one detection with other reviewers' reviews, unless a blind review still hides them."""
         with self._lock:
-            self._catch_up()
-            return self._card(number, None, reviewer, is_asked=True)
+            self._read_new_rows()
+            return self._item(index, None, reviewer, with_others=True)
 
-    def judge(self, number: int, verdict: str, reviewer: str) -> Card:
-        """Put a judgement on disk; it is there when this returns.
+    def validate(self, index: int, review: str, reviewer: str) -> ReviewItem:
+        """Store a review (``yes``, ``no`` or ``maybe``); it is on disk when this returns.
 
         Raises:
-            TableError, OutputError: where that cannot be done; nothing was stored.
+            TableError, OutputError: when it cannot be stored.
         """
-        call = self.catalog.calls[number]
+        detection = self.detections.detections[index]
         with self._lock:
 
-            def decide(news: Sequence[Row]) -> Sequence[Judgement]:
-                self._note(news)
-                passed_on = self._ledger.passing_on(call, self.catalog.calls, self.run.kept.rule.separation_s)
-                return [*passed_on, *self._ledger.judging(call, verdict, reviewer, _now_utc())]
+            def decide(new_rows: Sequence[StoredValidation]) -> Sequence[Validation]:
+                self._add_rows(new_rows)
+                separation_s = self.run.record.rule.separation_s
+                inherited = self._history.inherited_rows(detection, self.detections.detections, separation_s)
+                return [*inherited, *self._history.validation_rows(detection, review, reviewer, _now_utc())]
 
-            self._note(validation_store.extend(self.run.output, self._ledger.last_sequence, decide))
-            return self._card(number, None, reviewer)
+            self._add_rows(validation_store.append_decided(self.run.output, self._history.last_sequence, decide))
+            return self._item(index, None, reviewer)
 
-    def take_back(self, reviewer: str, queue: Queue | None) -> tuple[str, Card | None] | None:
-        """Take back the reviewer's latest judgement that still holds, on disk.
+    def undo(self, reviewer: str, queue: ReviewQueue | None) -> tuple[str, ReviewItem | None] | None:
+        """Undo the reviewer's latest review that is still valid; the undo is on disk when this returns.
 
         Returns:
-            The id of its call, and the call, unless it is none of those that were there when the desk was set up. None
-            where there is nothing to take back.
+            The detection's ID and its item; no item where the detection is not part of this session. None where there is
+            nothing to undo.
 
         Raises:
-            TableError, OutputError: where that cannot be done; nothing was stored.
+            TableError, OutputError: when it cannot be stored.
         """
         with self._lock:
-            self._catch_up()
-            if not self._ledger.taking_back(reviewer, _now_utc()):
+            self._read_new_rows()
+            if not self._history.undo_rows(reviewer, _now_utc()):
                 return None
-            taken: list[str] = []
+            undone_ids: list[str] = []
 
-            def decide(news: Sequence[Row]) -> Sequence[Judgement]:
-                self._note(news)
-                rows = self._ledger.taking_back(reviewer, _now_utc())
-                taken.extend(row.detection_id for row in rows[:1])
+            def decide(new_rows: Sequence[StoredValidation]) -> Sequence[Validation]:
+                self._add_rows(new_rows)
+                rows = self._history.undo_rows(reviewer, _now_utc())
+                undone_ids.extend(row.detection_id for row in rows[:1])
                 return rows
 
-            self._note(validation_store.extend(self.run.output, self._ledger.last_sequence, decide))
-            if not taken:
+            self._add_rows(validation_store.append_decided(self.run.output, self._history.last_sequence, decide))
+            if not undone_ids:
                 return None
-            number = self.catalog.number_of.get(taken[0])
-            return taken[0], None if number is None else self._card(number, queue.place(number) if queue else None, reviewer)
+            index = self.detections.index_of.get(undone_ids[0])
+            if index is None:
+                return undone_ids[0], None
+            return undone_ids[0], self._item(index, queue.position_of(index) if queue else None, reviewer)
 
-    def progress(self, queue: Queue, with_estimates: bool = False) -> Progress:
-        """How far the reviewer of a queue has come in it, and, for a sample, what is known by now."""
+    def progress(self, queue: ReviewQueue, with_estimate: bool = False) -> QueueProgress:
+        """Return the progress of a queue's reviewer, on request with the precision estimate of a random sample."""
         with self._lock:
-            self._catch_up()
-            codes = self._said.of(queue.reviewer)[queue.numbers]
-            calls = tuple(self._calls) if with_estimates and queue.choice.order is Order.SAMPLE else None
-        counts = {verdict: int((codes == code).sum()) for verdict, code in CODES.items()}
-        if calls is None or (self.is_blind and counts["unreviewed"]):
-            return Progress(len(queue.numbers), counts, None)
-        own = found_at(calls, self.catalog.threshold)
-        return Progress(len(queue.numbers), counts, estimate(own, self.run.analysed_hours))
+            self._read_new_rows()
+            codes = self._reviews.of_reviewer(queue.reviewer)[queue.indices]
+            has_estimate = with_estimate and queue.options.order is QueueOrder.SAMPLE
+            detections = tuple(self._current_detections) if has_estimate else None
+        counts = {review: int((codes == code).sum()) for review, code in REVIEW_CODES.items()}
+        if detections is None or (self.is_blind and counts[UNREVIEWED]):
+            return QueueProgress(len(queue.indices), counts, None)
+        detected = detections_at_threshold(detections, self.detections.threshold)
+        return QueueProgress(len(queue.indices), counts, estimate_precision(detected, self.run.analysed_hours))
 
-    def next_open(self, queue: Queue, after: int) -> int | None:
-        """The place of the next call that its reviewer has not judged; those before ``after`` come behind the last."""
+    def next_unreviewed(self, queue: ReviewQueue, after: int) -> int | None:
+        """Return the next position that the queue's reviewer has not reviewed, wrapping around at the end."""
         with self._lock:
-            self._catch_up()
-            codes = self._said.of(queue.reviewer)[queue.numbers]
-        places = np.flatnonzero(codes == _UNREVIEWED)
-        if not len(places):
+            self._read_new_rows()
+            codes = self._reviews.of_reviewer(queue.reviewer)[queue.indices]
+        positions = np.flatnonzero(codes == _UNREVIEWED_CODE)
+        if not len(positions):
             return None
-        behind = places[places > after]
-        return int(behind[0] if len(behind) else places[0])
+        later = positions[positions > after]
+        return int(later[0] if len(later) else positions[0])
 
-    def said_since(self) -> dict[str, int]:
-        """How many calls were judged since the desk was set up, by anybody, by the verdict that stands now."""
+    def review_counts_since_start(self) -> dict[str, int]:
+        """Return how many detections anybody reviewed during the session, by their current review."""
         with self._lock:
-            self._catch_up()
-            rows = validation_store.since(self.run.output, self.first_sequence)
-            said = [row.judgement for row in rows if row.judgement.source != PASSED_ON]
-        standing = {one.detection_id: one.verdict for one in said}
-        verdicts = list(standing.values())
-        return {verdict: verdicts.count(verdict) for verdict in CODES}
+            self._read_new_rows()
+            rows = validation_store.read_rows_after(self.run.output, self.first_sequence)
+        validations = [row.validation for row in rows if row.validation.source != CARRIED_OVER]
+        reviews = list({validation.detection_id: validation.review for validation in validations}.values())
+        return {review: reviews.count(review) for review in REVIEW_CODES}
 
-    def picture(
-        self, number: int, span_s: tuple[float, float], band_hz: tuple[float, float], width_px: int, height_px: int
-    ) -> Picture:
-        """The spectrogram of some seconds of the recording of a call.
-
-        Raises:
-            RecordingError: when the recording is not where it was, or cannot be read.
-        """
-        return picture(self.sound(number, span_s), *band_hz, width_px, height_px)
-
-    def sound(self, number: int, span_s: tuple[float, float]) -> Excerpt:
-        """Some seconds of the recording of a call.
+    def spectrogram(
+        self, index: int, span_s: tuple[float, float], band_hz: tuple[float, float], width_px: int, height_px: int
+    ) -> SpectrogramImage:
+        """Return the spectrogram of a span of a detection's recording, in seconds from its first sample.
 
         Raises:
-            RecordingError: as `picture`.
+            RecordingError: when the recording was moved or cannot be read.
         """
-        call = self.catalog.calls[number]
-        return self._excerpt(call.recording, call.channel, *span_s)
+        return spectrogram_image(self.excerpt(index, span_s), *band_hz, width_px, height_px)
+
+    def excerpt(self, index: int, span_s: tuple[float, float]) -> Excerpt:
+        """Return the audio of a span of a detection's recording, in seconds from its first sample.
+
+        Raises:
+            RecordingError: as `spectrogram`.
+        """
+        detection = self.detections.detections[index]
+        return self._cached_excerpt(detection.recording, detection.channel, *span_s)
 
     @property
-    def _said(self) -> Said:
-        return Said(self._standing, self._by_reviewer)
+    def _reviews(self) -> CurrentReviews:
+        return CurrentReviews(self._current_codes, self._codes_by_reviewer)
 
-    def _listen(self, name: str, channel: int, begin_s: float, end_s: float) -> Excerpt:
-        return self.run.sound(name, channel, begin_s, end_s, self.run.kept.rate_hz)
+    def _read_excerpt(self, name: str, channel: int, begin_s: float, end_s: float) -> Excerpt:
+        return self.run.read_excerpt(name, channel, begin_s, end_s, self.run.record.rate_hz)
 
-    def _catch_up(self) -> None:
-        """Take note of what this desk and others have stored since."""
-        self._note(validation_store.since(self.run.output, self._ledger.last_sequence))
+    def _read_new_rows(self) -> None:
+        """Read the rows that this or another program has stored since the last call."""
+        self._add_rows(validation_store.read_rows_after(self.run.output, self._history.last_sequence))
 
-    def _note(self, rows: Sequence[Row]) -> None:
-        self._ledger.add(row for row in rows if row.sequence > self._ledger.last_sequence)
-        for identity in {row.judgement.detection_id for row in rows}:
-            number, standing = self.catalog.number_of.get(identity), self._ledger.standing(identity)
-            if number is None or standing is None:
+    def _add_rows(self, rows: Sequence[StoredValidation]) -> None:
+        self._history.add(row for row in rows if row.sequence > self._history.last_sequence)
+        for detection_id in {row.validation.detection_id for row in rows}:
+            index, current = self.detections.index_of.get(detection_id), self._history.current(detection_id)
+            if index is None or current is None:
                 continue
-            self._standing[number] = CODES[standing.verdict]
-            self._calls[number] = replace(self._calls[number], review=standing.verdict)
-            verdicts = self._ledger.verdicts(identity)
-            for reviewer in verdicts:
-                self._by_reviewer.setdefault(reviewer, np.full_like(self._standing, _UNREVIEWED))
-            for reviewer, codes in self._by_reviewer.items():
-                codes[number] = CODES[verdicts.get(reviewer, "unreviewed")]
+            self._current_codes[index] = REVIEW_CODES[current.review]
+            self._current_detections[index] = replace(self._current_detections[index], review=current.review)
+            reviews = self._history.reviews_by_reviewer(detection_id)
+            for reviewer in reviews:
+                self._codes_by_reviewer.setdefault(reviewer, np.full_like(self._current_codes, _UNREVIEWED_CODE))
+            for reviewer, codes in self._codes_by_reviewer.items():
+                codes[index] = REVIEW_CODES[reviews.get(reviewer, UNREVIEWED)]
 
-    def _card(self, number: int, position: int | None, reviewer: str, is_asked: bool = False) -> Card:
-        call = self._ledger.drawn(self.catalog.calls[number])
-        verdicts = self._ledger.verdicts(call.detection_id)
-        if self._ledger.standing(call.detection_id) is None and call.review != "unreviewed":
-            verdicts = {"": call.review}  # it was said of a call that this one took the place of
-        verdict = verdicts.pop(reviewer, "unreviewed")
-        is_open = verdict != "unreviewed" or not self.is_blind
-        shows_others = verdict != "unreviewed" or (is_asked and is_open)
-        return Card(
-            number=number,
+    def _item(self, index: int, position: int | None, reviewer: str, with_others: bool = False) -> ReviewItem:
+        detection = self._history.with_reviewed_box(self.detections.detections[index])
+        reviews = self._history.reviews_by_reviewer(detection.detection_id)
+        if self._history.current(detection.detection_id) is None and detection.review != UNREVIEWED:
+            reviews = {"": detection.review}  # inherited from a detection that is no longer found
+        own_review = reviews.pop(reviewer, UNREVIEWED)
+        is_revealed = own_review != UNREVIEWED or not self.is_blind
+        shows_others = own_review != UNREVIEWED or (with_others and is_revealed)
+        return ReviewItem(
+            index=index,
             position=position,
-            detection_id=call.detection_id,
-            recording=call.recording,
-            channel=call.channel,
-            begin_s=call.begin_s,
-            end_s=call.end_s,
-            low_hz=call.low_hz,
-            high_hz=call.high_hz,
-            label=call.label,
-            begin_utc=self._begin_utc(call),
-            verdict=verdict,
-            is_open=is_open,
-            score=call.score if is_open else None,
-            others=verdicts if shows_others else {},
+            detection_id=detection.detection_id,
+            recording=detection.recording,
+            channel=detection.channel,
+            begin_s=detection.begin_s,
+            end_s=detection.end_s,
+            low_hz=detection.low_hz,
+            high_hz=detection.high_hz,
+            label=detection.label,
+            begin_utc=self._begin_utc(detection),
+            review=own_review,
+            is_revealed=is_revealed,
+            score=detection.score if is_revealed else None,
+            other_reviews=reviews if shows_others else {},
         )
 
-    def _begin_utc(self, call: Detection) -> str:
-        recording = self.run.by_name.get(call.recording)
-        return iso_utc(recording.utc(call.begin_s)) if recording else ""
+    def _begin_utc(self, detection: Detection) -> str:
+        recording = self.run.recordings_by_name.get(detection.recording)
+        return iso_utc(recording.utc(detection.begin_s)) if recording else ""
 
 
 def _now_utc() -> str:

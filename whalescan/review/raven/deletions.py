@@ -1,4 +1,4 @@
-"""The calls that a Raven table of ours showed, and that are not in it any more."""
+"""Deleted rows: detections that a Raven table of a run showed when it was written and that it no longer contains."""
 
 from __future__ import annotations
 
@@ -9,180 +9,209 @@ from pathlib import Path
 import numpy as np
 
 from whalescan.core import Detection
-from whalescan.detections.validations import Judgement
-from whalescan.review.raven.run_snapshot import Held
+from whalescan.core.text import count
+from whalescan.detections.validations import Validation
+from whalescan.review.raven.run_snapshot import RunSnapshot
 
-_KEPT = frozenset({"yes", "maybe"})
-"""Verdicts with which a call is shown at any threshold, and so tells nothing of a table's."""
+_CONFIRMED = frozenset({"yes", "maybe"})
+"""Reviews with which a detection is shown at any threshold; it says nothing about the threshold of a table."""
 
 _ROUNDING = 5e-5 + 1e-6
-"""Rows say scores to four decimals."""
+"""Tables round scores to four decimals."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What a table shows.
+class TableContent:
+    """Content of a table.
 
     Attributes:
-        path: where it is.
-        ids: those in its rows.
-        present: of the calls whose rows are there, also of those that were known again without their ids.
-        named: the recordings of the calls with these ids.
-        is_of_all: whether it was written for all recordings that there were.
-        holds_drawn: whether there are rows without ids.
+        path: path of the table.
+        ids: detection IDs in its rows.
+        ids_found: detections that have a row, including those recognised without their IDs.
+        recordings: recordings of the detections with these IDs.
+        covers_all_recordings: whether the table was written for all recordings of its time.
+        has_rows_without_id: whether there are rows without IDs.
     """
 
     path: Path
     ids: Set[str]
-    present: Set[str]
-    named: Set[str]
-    is_of_all: bool
-    holds_drawn: bool
+    ids_found: Set[str]
+    recordings: Set[str]
+    covers_all_recordings: bool
+    has_rows_without_id: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
-    """What comes of calls that are not there, as in `reviewed.Compared`."""
+class Deletions:
+    """Result of the search for deleted rows; the attributes are those of `compare.TableComparison`."""
 
-    claims: tuple[Judgement, ...]
+    entries: tuple[Validation, ...]
     problems: tuple[str, ...]
     notes: tuple[str, ...]
 
 
-def missed(seen: Seen, held: Held) -> Missed:
-    """Calls that a table showed and that are not in it were deleted; what it may never have shown is left as it was."""
-    shown, problems, notes = _shown(seen, held)
-    threshold = _threshold(seen.ids, held)
-    deleted = [call for call in _absent(shown, seen, held) if _was_found(call, threshold, held)]
-    added, more = _withdrawn(shown, seen, held)
-    claims = (*(Judgement.of(call, "no", "deleted", seen.path.name) for call in deleted), *added)
-    return Missed(claims, problems, (*notes, *_below(shown, threshold, seen, held), *more))
+def find_deletions(content: TableContent, snapshot: RunSnapshot) -> Deletions:
+    """Return the detections whose rows were deleted; those that the table may never have shown stay unchanged."""
+    recordings, problems, notes = _covered_recordings(content, snapshot)
+    threshold = _threshold(content.ids, snapshot)
+    absent = _absent(recordings, content, snapshot)
+    deleted = [detection for detection in absent if _is_shown_at(detection, threshold, snapshot)]
+    deleted_calls, call_notes = _deleted_added_calls(recordings, content, snapshot)
+    entries = (
+        *(Validation.of_detection(detection, "no", "deleted", content.path.name) for detection in deleted),
+        *deleted_calls,
+    )
+    threshold_notes = _notes_below_threshold(recordings, threshold, content, snapshot)
+    return Deletions(entries, problems, (*notes, *threshold_notes, *call_notes))
 
 
-def thresholds_that_matter(
-    tables: Sequence[Mapping[str, float | None]], thresholds: Sequence[float], judged: Mapping[str, Judgement]
+def relevant_thresholds(
+    tables: Sequence[Mapping[str, float | None]], thresholds: Sequence[float], validations: Mapping[str, Validation]
 ) -> frozenset[float]:
-    """The lowest at which a call of the tables may have been found, and those at which the tables may have been written.
+    """Return the thresholds at which the tables may have been written, and the lowest at which they show a detection.
 
     Args:
-        tables: for each, the scores of its calls by their ids, as its rows say them.
-        thresholds: all at which tables were written.
-        judged: the latest judgement of each id.
+        tables: for each table, the scores in its rows by detection ID.
+        thresholds: all thresholds at which tables were written.
+        validations: the latest validation of each ID.
     """
     lowest = min(thresholds) - _ROUNDING
-    lower = [score for scores in tables for score in scores.values() if score is not None and _ROUNDING < score < lowest]
-    matter = {min(lower) - _ROUNDING if lower else min(thresholds)}
+    scores_below = [
+        score for scores in tables for score in scores.values() if score is not None and _ROUNDING < score < lowest
+    ]
+    relevant = {min(scores_below) - _ROUNDING if scores_below else min(thresholds)}
     for scores in tables:
-        telling = [score for identity, score in scores.items() if _tells(identity, judged)]
-        if any(score is None for score in telling):
-            return frozenset({*matter, *thresholds})
-        lowest = min((score for score in telling if score is not None), default=1.0)
-        surely = [t for t in thresholds if t <= lowest - _ROUNDING]
-        matter |= {max(surely)} if surely else set()
-        matter |= {t for t in thresholds if abs(t - lowest) < _ROUNDING}
-    return frozenset(matter)
+        limiting = [score for detection_id, score in scores.items() if _limits_threshold(detection_id, validations)]
+        if any(score is None for score in limiting):
+            return frozenset({*relevant, *thresholds})
+        lowest = min((score for score in limiting if score is not None), default=1.0)
+        certain = [threshold for threshold in thresholds if threshold <= lowest - _ROUNDING]
+        relevant |= {max(certain)} if certain else set()
+        relevant |= {threshold for threshold in thresholds if abs(threshold - lowest) < _ROUNDING}
+    return frozenset(relevant)
 
 
-def _shown(seen: Seen, held: Held) -> tuple[Sequence[str], tuple[str, ...], tuple[str, ...]]:
-    """The recordings whose calls the table showed, problems, and notes."""
-    if seen.is_of_all:
-        return _in_the_whole(seen, held)
-    own = held.written_for(seen.path, seen.named)
-    shown = sorted(name for name in (seen.named if own is None else {own}) if name in held.by_name)
-    if not shown and not seen.holds_drawn:
+def _covered_recordings(
+    content: TableContent, snapshot: RunSnapshot
+) -> tuple[Sequence[str], tuple[str, ...], tuple[str, ...]]:
+    """Return the recordings whose detections the table showed, problems, and notes."""
+    if content.covers_all_recordings:
+        return _recordings_of_deployment_table(content, snapshot)
+    results = snapshot.result_by_name
+    own = snapshot.recording_of_table(content.path, content.recordings)
+    covered = sorted(name for name in (content.recordings if own is None else {own}) if name in results)
+    if not covered and not content.has_rows_without_id:
         problem = (
-            f"{seen.path}: no row of it names a call, and its name no recording; nothing was taken from it. Give it the "
-            "name under which it was written"
+            f"{content.path}: no row contains a known detection ID, and the file name matches no recording; nothing was "
+            "imported from it. Restore the file name under which it was written"
         )
         return (), (problem,), ()
-    if own is None and len(shown) < len(held.by_name):
-        of = f"{len(shown)} of {len(held.by_name)} recordings"
-        note = f"{seen.path}: speaks of {of}; calls in the others are left as they were"
-        return shown, (), (note,)
-    return shown, (), ()
+    if own is None and len(covered) < len(results):
+        of_all = f"{len(covered)} of {count(len(results), 'recording')}"
+        note = f"{content.path}: refers to {of_all}; detections in the others stay unchanged"
+        return covered, (), (note,)
+    return covered, (), ()
 
 
-def _in_the_whole(seen: Seen, held: Held) -> tuple[Sequence[str], tuple[str, ...], tuple[str, ...]]:
-    """The same of a table of all recordings: those that came after the last one it names, it may never have shown."""
-    last = max((held.since.get(name, 0) for name in seen.named), default=0)
-    shown = [name for name in held.by_name if held.since.get(name, 0) <= last]
-    later = [name for name in held.by_name if held.since.get(name, 0) > last]
-    threshold = _threshold(seen.ids, held)
-    n_calls = sum(_was_found(call, threshold, held) for call in _absent(later, seen, held))
-    if not n_calls:
-        return shown, (), ()
+def _recordings_of_deployment_table(
+    content: TableContent, snapshot: RunSnapshot
+) -> tuple[Sequence[str], tuple[str, ...], tuple[str, ...]]:
+    """As `_covered_recordings`; recordings added after the latest one that the table names may be missing in it."""
+    last = max((snapshot.first_write.get(name, 0) for name in content.recordings), default=0)
+    covered = [name for name in snapshot.result_by_name if snapshot.first_write.get(name, 0) <= last]
+    later = [name for name in snapshot.result_by_name if snapshot.first_write.get(name, 0) > last]
+    threshold = _threshold(content.ids, snapshot)
+    n_absent = sum(_is_shown_at(detection, threshold, snapshot) for detection in _absent(later, content, snapshot))
+    if not n_absent:
+        return covered, (), ()
     note = (
-        f"{seen.path}: may have been written before {len(later)} of the recordings came, of which it names none; their "
-        f"{n_calls} calls are left as they were. To reject one, write no in its Review"
+        f"{content.path}: left {count(n_absent, 'detection')} unchanged in {count(len(later), 'recording')} added later, "
+        "since the table may be older. To reject one, enter no in its Review column"
     )
-    return shown, (), (note,)
+    return covered, (), (note,)
 
 
-def _absent(recordings: Iterable[str], seen: Seen, held: Held) -> list[Detection]:
-    """The detector's calls in some recordings that are not in the table."""
-    calls = (call for name in recordings for call in held.known_in.get(name, ()))
-    return [call for call in calls if call.detection_id not in seen.present]
+def _absent(recordings: Iterable[str], content: TableContent, snapshot: RunSnapshot) -> list[Detection]:
+    """Return the detector's detections in some recordings that have no row in the table."""
+    detections = (detection for name in recordings for detection in snapshot.detections_in.get(name, ()))
+    return [detection for detection in detections if detection.detection_id not in content.ids_found]
 
 
-def _below(shown: Iterable[str], threshold: float, seen: Seen, held: Held) -> tuple[str, ...]:
-    """Notes of calls that score too low for the table, those of which nobody has said anything, and confirmed ones."""
-    lowest = min(held.thresholds)
-    below = [call for call in _absent(shown, seen, held) if not _was_found(call, threshold, held)]
-    judged = [held.judged.get(call.detection_id) for call in below]
-    n_below = sum(_is_above(call, lowest) and said is None for call, said in zip(below, judged, strict=True))
-    n_kept = sum(said is not None and said.verdict in _KEPT for said in judged)
-    notes: tuple[str, ...] = ()
-    if n_kept:
-        notes = (
-            f"{seen.path}: {n_kept} confirmed calls that score below {threshold:g} are not in it, and may never have been; "
-            "they are left as they were. To withdraw one, write no in its Review",
+def _notes_below_threshold(
+    recordings: Iterable[str], threshold: float, content: TableContent, snapshot: RunSnapshot
+) -> tuple[str, ...]:
+    """Return notes about absent detections below the table's threshold: confirmed ones, and unreviewed ones."""
+    absent = _absent(recordings, content, snapshot)
+    below = [detection for detection in absent if not _is_shown_at(detection, threshold, snapshot)]
+    validations = [snapshot.validations.get(detection.detection_id) for detection in below]
+    lowest = min(snapshot.thresholds)
+    n_unreviewed = sum(
+        _reaches(detection, lowest) and validation is None for detection, validation in zip(below, validations, strict=True)
+    )
+    n_confirmed = sum(validation is not None and validation.review in _CONFIRMED for validation in validations)
+    notes = []
+    if n_confirmed:
+        notes.append(
+            f"{content.path}: left {count(n_confirmed, 'confirmed detection')} below a score of {threshold:g} unchanged, "
+            "since the table may never have shown them. To reject one, enter no in its Review column"
         )
-    if not n_below:
-        return notes
-    return (
-        *notes,
-        f"{seen.path}: {n_below} calls that score below {threshold:g} are not in it, and may never have been, since tables "
-        "were written at several thresholds; they are left as they were",
-    )
+    if n_unreviewed:
+        notes.append(
+            f"{content.path}: left {count(n_unreviewed, 'unreviewed detection')} below a score of {threshold:g} unchanged, "
+            "since tables were written at several thresholds, and this one may never have shown them"
+        )
+    return tuple(notes)
 
 
-def _withdrawn(shown: Iterable[str], seen: Seen, held: Held) -> tuple[list[Judgement], tuple[str, ...]]:
-    """Added calls were shown only where the table holds, by its id, one that was added at the same time or later."""
-    last = max((held.added[identity] for identity in seen.ids if identity in held.added), default=-1)
+def _deleted_added_calls(
+    recordings: Iterable[str], content: TableContent, snapshot: RunSnapshot
+) -> tuple[list[Validation], tuple[str, ...]]:
+    """Return added calls whose rows were deleted, and notes.
+
+    A table is known to have shown an added call only where it contains, by ID, one that was added at the same time or later.
+    """
+    order = snapshot.added_order
+    last = max((order[detection_id] for detection_id in content.ids if detection_id in order), default=-1)
     absent = [
-        one
-        for name in shown
-        for one in held.added_in.get(name, ())
-        if one.detection_id not in seen.present and one.verdict in _KEPT
+        call
+        for name in recordings
+        for call in snapshot.added_in.get(name, ())
+        if call.detection_id not in content.ids_found and call.review in _CONFIRMED
     ]
-    deleted = [one for one in absent if held.added[one.detection_id] < last]
-    claims = [replace(one, verdict="no", origin="deleted", source=seen.path.name) for one in deleted]
+    deleted = [call for call in absent if order[call.detection_id] < last]
+    entries = [replace(call, review="no", origin="deleted", source=content.path.name) for call in deleted]
     if len(deleted) == len(absent):
-        return claims, ()
+        return entries, ()
     note = (
-        f"{seen.path}: {len(absent) - len(deleted)} calls that people added are not in it, and may never have been; they "
-        "are left as they were. To withdraw one, write no in its Review"
+        f"{content.path}: left {count(len(absent) - len(deleted), 'added call')} unchanged, since the table may never have "
+        "shown them. To reject one, enter no in its Review column"
     )
-    return claims, (note,)
+    return entries, (note,)
 
 
-def _threshold(ids: Set[str], held: Held) -> float:
-    """The highest at which the table may have been written: with it, nothing counts as deleted that was never shown."""
-    calls = [held.known[identity] for identity in ids if identity in held.known and _tells(identity, held.judged)]
-    possible = [t for t in held.thresholds if all(_is_above(call, t) for call in calls)]
-    return max(possible) if possible else min(call.score or 0.0 for call in calls)
+def _threshold(ids: Set[str], snapshot: RunSnapshot) -> float:
+    """Return the highest threshold at which the table may have been written, so that nothing unseen counts as deleted."""
+    detections = [
+        snapshot.detections[detection_id]
+        for detection_id in ids
+        if detection_id in snapshot.detections and _limits_threshold(detection_id, snapshot.validations)
+    ]
+    possible = [
+        threshold for threshold in snapshot.thresholds if all(_reaches(detection, threshold) for detection in detections)
+    ]
+    return max(possible) if possible else min(detection.score or 0.0 for detection in detections)
 
 
-def _tells(identity: str, judged: Mapping[str, Judgement]) -> bool:
-    """Whether a row tells of the threshold: a call that somebody judged may have been confirmed once, and shown at any."""
-    return identity not in judged
+def _limits_threshold(detection_id: str, validations: Mapping[str, Validation]) -> bool:
+    """Return whether a row limits the table's threshold; a validated detection may have been shown at any threshold."""
+    return detection_id not in validations
 
 
-def _was_found(call: Detection, threshold: float, held: Held) -> bool:
-    """Whether a call is shown at a threshold."""
-    return call.detection_id in held.calls.get(threshold, held.known) and _is_above(call, threshold)
+def _is_shown_at(detection: Detection, threshold: float, snapshot: RunSnapshot) -> bool:
+    detections = snapshot.detections_at.get(threshold, snapshot.detections)
+    return detection.detection_id in detections and _reaches(detection, threshold)
 
 
-def _is_above(call: Detection, threshold: float) -> bool:
-    """Whether a call opens at a threshold; scores are float32, and are compared as such."""
-    return bool(np.float32(call.score or 0.0) >= np.float32(threshold))
+def _reaches(detection: Detection, threshold: float) -> bool:
+    """Return whether a score reaches a threshold; compared as float32, like the scores of windows."""
+    return bool(np.float32(detection.score or 0.0) >= np.float32(threshold))

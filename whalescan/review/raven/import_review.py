@@ -1,45 +1,45 @@
-"""What analysts did to Raven tables comes back: tables to judgements, and from there to every table anew."""
+"""Import of reviewed Raven tables: their reviews are stored as validations, and all tables are updated."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from whalescan.core import Detection, UsageError
-from whalescan.detections.conflict_resolution import Settled, in_turn, settle
+from whalescan.core import Detection, RecordingResult, UsageError
+from whalescan.core.text import list_some
+from whalescan.detections.conflict_resolution import ConflictResolution, combine_successive, resolve_conflicts
 from whalescan.detections.detection_rule import DetectionRule
-from whalescan.detections.validations import UNREVIEWED, Judgement, heirs, pass_on, same_box
-from whalescan.review.raven.compare import Compared, compare
-from whalescan.review.raven.deletions import thresholds_that_matter
-from whalescan.review.raven.reviewed_table import ReviewedTable, read_table
-from whalescan.review.raven.run_snapshot import Held
+from whalescan.detections.validations import UNREVIEWED, Validation, carried_over_validations, carry_over, same_box
+from whalescan.review.raven.compare import ReviewedTable, TableComparison, compare, read_reviewed_table
+from whalescan.review.raven.deletions import relevant_thresholds
+from whalescan.review.raven.run_snapshot import RunSnapshot
 from whalescan.scores import validation_store
+from whalescan.scores.detect import detect_all
 from whalescan.scores.score_file import read_recording, score_path
-from whalescan.scores.sequences import Scored, call_all
 from whalescan.survey import provenance
-from whalescan.survey.lock import alone
 from whalescan.survey.outputs import FILES, Survey
-from whalescan.survey.provenance import Kept
-from whalescan.survey.run import detect, views_again
+from whalescan.survey.provenance import RunRecord
+from whalescan.survey.run import detect, settings_for_detect
+from whalescan.survey.run_folder import exclusive_access
 from whalescan.tables import manifest
-from whalescan.tables.csvs import FileRow, listed_files
-from whalescan.tables.manifest import Manifest
+from whalescan.tables.csvs import read_files_csv
+from whalescan.tables.manifest import TableManifest
 from whalescan.tables.selections import find_tables
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """What was new in tables, in calls.
+class ImportCounts:
+    """Numbers of detections that an import changed.
 
     Attributes:
-        n_yes, n_no, n_maybe: calls that were given this verdict by ``Review``, and did not have it before.
-        n_deleted: calls whose rows were deleted; they count as ``no``.
-        n_added: calls that only people saw.
-        n_moved: calls whose boxes people drew anew.
-        n_taken_back: calls whose rows are there again, unreviewed, after they had been deleted.
+        n_yes, n_no, n_maybe: detections that got this review in the Review column.
+        n_deleted: detections whose rows were deleted; they count as ``no``.
+        n_added: calls that people added.
+        n_moved: detections whose boxes people changed.
+        n_restored: detections that became unreviewed again, since their deleted rows exist again.
     """
 
     n_yes: int = 0
@@ -48,178 +48,208 @@ class Counts:
     n_deleted: int = 0
     n_added: int = 0
     n_moved: int = 0
-    n_taken_back: int = 0
+    n_restored: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
-    """What came of reviewed tables.
+class ReviewImport:
+    """Result of an import.
 
     Attributes:
-        tables: how many were read.
-        counts: what was new in them.
-        problems: rows that could not be taken, and contradictions, each with the place and the remedy.
-        notes: what was left as it was although a table might be read otherwise.
-        survey: what the run found, with all that was judged.
+        n_tables: number of tables that were read.
+        counts: what they changed.
+        problems: rows that cannot be used, and contradictions between tables, each with the place and the remedy.
+        notes: what was left unchanged although a table could be read otherwise.
+        survey: the results of the run with all validations.
     """
 
-    tables: int
-    counts: Counts
+    n_tables: int
+    counts: ImportCounts
     problems: tuple[str, ...]
     notes: tuple[str, ...]
     survey: Survey
 
     @property
     def exit_code(self) -> int:
-        """0 where everything was taken, else 3."""
+        """Exit code of the command: 0 without problems, else 3."""
         return 3 if self.problems else 0
 
 
-def import_review(output: Path, tables: Sequence[Path], reviewer: str = "") -> Imported:
-    """Take back Raven tables that people reviewed, and write every table anew.
+def import_review(
+    output: str | Path, tables: str | Path | Iterable[str | Path], reviewer: str | None = None
+) -> ReviewImport:
+    """Import Raven tables that analysts reviewed, and update all tables of a run.
 
-    All tables are read before anything is stored, and what they say is stored at once or not at all. What was said before
-    stays on record. The same tables, imported again, add nothing. Tables of the folder that are as they were written, or
-    were imported before, are not read: what was said since then holds. Of tables that were set aside one after the other,
-    the last to say anything of a call counts.
+    All tables are read before anything is stored, and their reviews are stored together or not at all. Earlier validations
+    stay on record. Importing the same tables again adds nothing. Tables of the run that are unchanged, or were imported
+    before, are not read. Of successive versions of a table, the last review of each detection counts.
 
     Args:
-        output: folder of a finished run.
-        tables: the tables, or folders of them.
-        reviewer: who reviewed them; may be empty.
+        output: output folder of a finished run.
+        tables: a table, a folder of tables, or several of them.
+        reviewer: name of the reviewer; None where it is not known.
 
     Raises:
         UsageError: when there are no tables.
-        TableError: when the folder holds no finished run, or a table is none, or is of another folder; nothing is stored.
-        OutputError: when the judgements or the tables cannot be written.
+        TableError: when the folder holds no finished run, or a table is invalid or of another run; nothing is stored.
+        OutputError: when validations or tables cannot be written.
     """
-    kept = provenance.read(output)
-    _check_views(output, kept)
-    with alone(output):
-        return _take_back(output, kept, tables, reviewer)
+    output = Path(output)
+    paths = [Path(tables)] if isinstance(tables, str | Path) else [Path(path) for path in tables]
+    run = provenance.read_run_record(output)
+    _check_output_settings(output, run)
+    with exclusive_access(output):
+        return _import(output, run, paths, reviewer or "")
 
 
-def _take_back(output: Path, kept: Kept, tables: Sequence[Path], reviewer: str) -> Imported:
-    known = manifest.read(output)
-    found = _once(table for given in tables for table in find_tables(given))
+def _import(output: Path, run: RunRecord, given: Sequence[Path], reviewer: str) -> ReviewImport:
+    table_manifest = manifest.read_manifest(output)
+    found = _distinct(table for path in given for table in find_tables(path))
     if not found:
-        raise UsageError("there are no Raven tables to import; give the tables that were reviewed, or a folder of them")
-    news = [table for table in found if not known.is_taken(output, table)]
-    digests = [manifest.digest_of(table) for table in news]  # before they are read: what is saved meanwhile is news again
-    read = [[read_table(path) for path in turn] for turn in manifest.in_turn(news)]
-    judged = validation_store.read(output)
-    entries = _entries(output, kept, listed_files(output / FILES)) if read else []
-    calls = known_calls(output, entries, kept.rule) if judged else {}
-    lost = heirs(calls.values(), judged, kept.rule.separation_s)
-    passing = {identity: pass_on(calls[identity], lost[identity]) for identity in lost}
-    shown = judged | {identity: own for identity, (own, _) in passing.items()}  # as tables do
-    compared, settled = _settled(read, _held(output, kept, known, shown, read, calls)) if read else ([], Settled((), ()))
-    passed_on = [row for one in settled.new for row in passing.get(one.detection_id, ())]
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    refused, new = (
-        [replace(judgement, judged_utc=now, reviewer=reviewer) for judgement in ones]
-        for ones in (settled.refused, settled.new)
+        raise UsageError("no Raven tables to import: give the tables that were reviewed, or a folder that contains them")
+    new_tables = [table for table in found if not table_manifest.is_known(output, table)]
+    digests = [manifest.table_digest(table) for table in new_tables]  # first, so that a table saved meanwhile stays new
+    versions = [[read_reviewed_table(path) for path in group] for group in manifest.group_versions(new_tables)]
+    stored = validation_store.read_validations(output)
+    results = _results_with_scores(output, run, read_files_csv(output / FILES)) if versions else []
+    detections = _detections_by_id(output, results, run.rule) if stored else {}
+    lost = carried_over_validations(detections.values(), stored, run.rule.separation_s)
+    carried_over = {detection_id: carry_over(detections[detection_id], lost[detection_id]) for detection_id in lost}
+    current = stored | {detection_id: heir for detection_id, (heir, _) in carried_over.items()}  # as tables show them
+    comparisons: list[TableComparison] = []
+    resolution = ConflictResolution((), ())
+    if versions:
+        snapshot = _snapshot(output, run, table_manifest, current, versions, detections)
+        comparisons, resolution = _compare_all(versions, snapshot)
+    made_explicit = [row for validation in resolution.new for row in carried_over.get(validation.detection_id, ())]
+    now_utc = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    overruled, new = (
+        [replace(validation, validated_utc=now_utc, reviewer=reviewer) for validation in validations]
+        for validations in (resolution.overruled, resolution.new)
     )
-    validation_store.append(output, [*passed_on, *refused, *new])
-    manifest.note_imported(output, digests)
+    validation_store.append_validations(output, [*made_explicit, *overruled, *new])
+    manifest.record_imported(output, digests)
     survey = detect(output)
-    problems = (*(problem for one in compared for problem in one.problems), *settled.conflicts)
-    notes = (*_known_already(tables, news), *(note for one in compared for note in one.notes))
-    return Imported(len(news), _counts(new, shown), problems, notes, survey)
+    problems = [problem for comparison in comparisons for problem in comparison.problems]
+    notes = [note for comparison in comparisons for note in comparison.notes]
+    return ReviewImport(
+        n_tables=len(new_tables),
+        counts=_count_changes(new, current),
+        problems=(*problems, *resolution.conflicts),
+        notes=(*_note_on_known_tables(given, new_tables), *notes),
+        survey=survey,
+    )
 
 
-def _check_views(output: Path, kept: Kept) -> None:
-    """See that every table can follow, before anything is stored."""
+def _check_output_settings(output: Path, run: RunRecord) -> None:
+    """Check, before anything is stored, that all tables can be written."""
     try:
-        views_again(kept)
+        settings_for_detect(run)
     except UsageError as error:
-        raise UsageError(f"{error}; or go on without it: whalescan detect {output} --pars '' --makara ''") from error
+        raise UsageError(f"{error}; or drop these reports: whalescan detect {output} --pars '' --makara ''") from error
 
 
-def _once(paths: Iterable[Path]) -> list[Path]:
-    """Each path once, in the order given."""
+def _distinct(paths: Iterable[Path]) -> list[Path]:
+    """Return each path once, in the given order."""
     return list({path.absolute(): path for path in paths}.values())
 
 
-def _known_already(given: Iterable[Path], news: Sequence[Path]) -> list[str]:
-    """A note of the tables that were named, not found in a folder, and that hold nothing new."""
-    new = {path.absolute() for path in news}
-    old = [path for path in _once(given) if not path.is_dir() and path.absolute() not in new]
-    if not old:
-        return []
-    others = (
-        f" and {len(old) - 1} more are as they were written, or were" if len(old) > 1 else " is as it was written, or was"
+def _note_on_known_tables(given: Iterable[Path], new_tables: Sequence[Path]) -> Iterator[str]:
+    """Yield a note about the tables that were given by name and contain nothing new."""
+    new = {path.absolute() for path in new_tables}
+    known = [path for path in _distinct(given) if not path.is_dir() and path.absolute() not in new]
+    if known:
+        names = list_some([str(path) for path in known], limit=1)
+        yield (
+            f"skipped tables that are unchanged or were imported before: {names}. To import one again, copy it to another "
+            "folder"
+        )
+
+
+def _compare_all(
+    versions: Sequence[Sequence[ReviewedTable]], snapshot: RunSnapshot
+) -> tuple[list[TableComparison], ConflictResolution]:
+    """Compare each table with the run, and resolve conflicts between the tables."""
+    comparisons = [[compare(table, snapshot) for table in group] for group in versions]
+    entries = (
+        entry
+        for group in comparisons
+        for entry in combine_successive([comparison.entries for comparison in group], snapshot.validations)
     )
-    return [
-        f"{old[0]}{others} imported before; nothing was taken there. To take a table once more, copy it to another folder"
-    ]
+    return [comparison for group in comparisons for comparison in group], resolve_conflicts(entries, snapshot.validations)
 
 
-def _settled(read: Sequence[Sequence[ReviewedTable]], held: Held) -> tuple[list[Compared], Settled]:
-    """What each table says, and what they say together."""
-    turns = [[compare(table, held) for table in turn] for turn in read]
-    claims = (claim for turn in turns for claim in in_turn([one.claims for one in turn], held.judged))
-    return [one for turn in turns for one in turn], settle(claims, held.judged)
-
-
-def _counts(new: Iterable[Judgement], before: Mapping[str, Judgement]) -> Counts:
-    """What was new; a call may be moved and judged at once."""
-    counted: Counter[str] = Counter()
-    for judgement in new:
-        old = before.get(judgement.detection_id)
-        if judgement.origin == "deleted":
-            counted["n_deleted"] += 1
+def _count_changes(new: Iterable[Validation], before: Mapping[str, Validation]) -> ImportCounts:
+    """Count the new validations; a detection that was moved and reviewed counts as both."""
+    counts: Counter[str] = Counter()
+    for validation in new:
+        old = before.get(validation.detection_id)
+        if validation.origin == "deleted":
+            counts["n_deleted"] += 1
             continue
-        if old is None and judgement.origin == "added":
-            counted["n_added"] += 1
+        if old is None and validation.origin == "added":
+            counts["n_added"] += 1
             continue
-        if judgement.origin in ("added", "moved") and (old is None or not same_box(judgement, old)):
-            counted["n_moved"] += 1
-        if judgement.verdict != (old.verdict if old else UNREVIEWED):
-            counted["n_taken_back" if judgement.verdict == UNREVIEWED else f"n_{judgement.verdict}"] += 1
-    return Counts(**counted)
+        if validation.origin in ("added", "moved") and (old is None or not same_box(validation, old)):
+            counts["n_moved"] += 1
+        if validation.review != (old.review if old else UNREVIEWED):
+            counts["n_restored" if validation.review == UNREVIEWED else f"n_{validation.review}"] += 1
+    return ImportCounts(**counts)
 
 
-def _held(
+def _snapshot(
     output: Path,
-    kept: Kept,
-    known: Manifest,
-    judged: Mapping[str, Judgement],
-    read: Iterable[Iterable[ReviewedTable]],
-    found: dict[str, Detection],
-) -> Held:
-    """What the folder holds, as far as some tables may have shown it.
+    run: RunRecord,
+    table_manifest: TableManifest,
+    validations: Mapping[str, Validation],
+    versions: Iterable[Iterable[ReviewedTable]],
+    detections: dict[str, Detection],
+) -> RunSnapshot:
+    """Return the state of the run, as far as it is relevant for some tables.
 
     Args:
-        output: the folder.
-        kept: how its run was made.
-        known: its tables, as they were written.
-        judged: the latest judgement of each id, and what calls inherited.
-        read: the tables that come back.
-        found: the calls by the present rule, where they are known already.
+        output: output folder.
+        run: how the run was made.
+        table_manifest: the tables that it wrote.
+        validations: the latest validation of each ID, including carried-over ones.
+        versions: the reviewed tables.
+        detections: detections by the present rule, where they were made already.
     """
-    files = listed_files(output / FILES)
-    thresholds = known.thresholds or (kept.rule.threshold,)
-    matter = thresholds_that_matter([table.scores for turn in read for table in turn], thresholds, judged)
-    entries = _entries(output, kept, files)
-    calls = {
-        t: found if found and t == kept.rule.threshold else known_calls(output, entries, replace(kept.rule, threshold=t))
-        for t in sorted(matter)
+    listed = read_files_csv(output / FILES)
+    thresholds = table_manifest.thresholds or (run.rule.threshold,)
+    scores = [table.scores for group in versions for table in group]
+    results = _results_with_scores(output, run, listed)
+    return RunSnapshot(
+        listed,
+        thresholds,
+        {
+            threshold: detections
+            if detections and threshold == run.rule.threshold
+            else _detections_by_id(output, results, replace(run.rule, threshold=threshold))
+            for threshold in sorted(relevant_thresholds(scores, thresholds, validations))
+        },
+        validations,
+        run.classes[0],
+        table_manifest.recordings,
+        run.classes,
+        validation_store.read_earlier_validations(output),
+    )
+
+
+def _results_with_scores(output: Path, run: RunRecord, listed: Iterable[RecordingResult]) -> list[RecordingResult]:
+    """Return the recordings that have stored scores."""
+    results = []
+    for result in listed:
+        channels = run.scores.channels(result.recording.channels) if result.recording else ()
+        if channels and (stored := score_path(output / "scores", result.name, channels[0])).exists():
+            results.append(RecordingResult.of(read_recording(stored), channels=channels))
+    return results
+
+
+def _detections_by_id(output: Path, results: Sequence[RecordingResult], rule: DetectionRule) -> dict[str, Detection]:
+    """Return the detector's detections by ID, by a rule and without validations."""
+    return {
+        detection.detection_id: detection
+        for result, _ in detect_all(output / "scores", results, rule)
+        for detection in result.detections
     }
-    earlier = validation_store.earlier(output)
-    return Held(files, thresholds, calls, judged, kept.classes[0], known.recordings, kept.classes, earlier)
-
-
-def _entries(output: Path, kept: Kept, files: Iterable[FileRow]) -> list[Scored]:
-    """The recordings whose scores are there."""
-    entries = []
-    for row in files:
-        channels = kept.scores.channels(row.recording.channels) if row.recording else ()
-        if channels and (stored := score_path(output / "scores", row.name, channels[0])).exists():
-            entries.append(Scored(read_recording(stored), channels))
-    return entries
-
-
-def known_calls(output: Path, entries: Sequence[Scored], rule: DetectionRule) -> dict[str, Detection]:
-    """The calls that the detector finds by a rule, by id; what people said of them does not show."""
-    return {call.detection_id: call for called in call_all(output / "scores", entries, rule) for call in called.calls}

@@ -1,4 +1,4 @@
-"""What the folder of a run holds, against which a table that comes back is compared."""
+"""State of a run, with which a reviewed table is compared: recordings, detections, validations, and earlier tables."""
 
 from __future__ import annotations
 
@@ -10,121 +10,133 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from whalescan.core import Detection
-from whalescan.detections.validations import Boxed, Judgement
-from whalescan.tables.csvs import FileRow
-from whalescan.tables.recording_names import Named, beginnings
+from whalescan.core import Detection, RecordingResult
+from whalescan.detections.validations import DetectionRecord, Validation
+from whalescan.tables.selections import RecordingFinder, name_prefixes
 
-_Box = TypeVar("_Box", bound=Boxed)
+_Box = TypeVar("_Box", bound=DetectionRecord)
 
 
 @dataclass(frozen=True)
-class Held:
-    """What the folder of a run holds, and what its tables may have shown.
+class RunSnapshot:
+    """The content of a run's output folder, and what its tables may have shown.
 
-    A folder has a table for each recording, so whatever is asked for each table is looked up and never searched for.
+    A run has one table for each recording, so everything that is needed for each table is looked up in a mapping.
 
     Attributes:
-        files: the recordings in the order of their names.
-        thresholds: those at which tables were written.
-        calls: for each of these that may matter, and for the lowest at which a call of the tables may have been found, the
-            calls by id.
-        judged: the latest judgement of each id, in the order in which the ids came.
-        label: what a call is that somebody added without saying what.
-        since: at which write of the tables a recording first was in them; one that is not a key was from the first, 0.
-        classes: of the model; an added call of another label does not count in hours and days.
-        earlier: what was said of an id before its latest judgement, the oldest first.
+        results: the recordings, ordered by name.
+        thresholds: the thresholds at which tables were written.
+        detections_at: detections by ID, for each of these thresholds that is relevant, and for the lowest at which the
+            tables show a detection.
+        validations: the latest validation of each ID, in the order of the IDs' first rows.
+        label: label of an added call whose row has none.
+        first_write: for each recording, the number of the write of tables that first contained it; 0 where it is no key.
+        classes: classes of the model; added calls with other labels do not count in hours and days.
+        earlier_validations: validations of an ID before its latest, the oldest first.
     """
 
-    files: Sequence[FileRow]
+    results: Sequence[RecordingResult]
     thresholds: Sequence[float]
-    calls: Mapping[float, Mapping[str, Detection]]
-    judged: Mapping[str, Judgement]
+    detections_at: Mapping[float, Mapping[str, Detection]]
+    validations: Mapping[str, Validation]
     label: str
-    since: Mapping[str, int] = field(default_factory=dict)
+    first_write: Mapping[str, int] = field(default_factory=dict)
     classes: Sequence[str] = ()
-    earlier: Mapping[str, Sequence[Judgement]] = field(default_factory=dict)
+    earlier_validations: Mapping[str, Sequence[Validation]] = field(default_factory=dict)
 
     @cached_property
-    def known(self) -> Mapping[str, Detection]:
-        """The calls at any of the thresholds."""
-        return {identity: call for found in self.calls.values() for identity, call in found.items()}
+    def detections(self) -> Mapping[str, Detection]:
+        """Detections at any of the thresholds, by ID."""
+        return {
+            detection_id: detection
+            for detections in self.detections_at.values()
+            for detection_id, detection in detections.items()
+        }
 
     @cached_property
-    def by_name(self) -> Mapping[str, FileRow]:
-        """The recordings that could be read."""
-        return {file.name: file for file in self.files if file.recording}
+    def result_by_name(self) -> Mapping[str, RecordingResult]:
+        """The readable recordings by name."""
+        return {result.name: result for result in self.results if result.recording}
 
     @cached_property
-    def named(self) -> Named:
-        """The same, by the names that tables give them."""
-        return Named(file.recording for file in self.files if file.recording)
+    def recording_finder(self) -> RecordingFinder:
+        """The readable recordings by the names that tables give them."""
+        return RecordingFinder(result.recording for result in self.results if result.recording)
 
     @cached_property
-    def known_in(self) -> Mapping[str, Sequence[Detection]]:
-        """The calls at any of the thresholds, by recording."""
-        return _by_recording(self.known.values())
+    def detections_in(self) -> Mapping[str, Sequence[Detection]]:
+        """Detections at any of the thresholds, by recording."""
+        return _by_recording(self.detections.values())
 
     @cached_property
-    def boxes_in(self) -> Mapping[str, Sequence[Boxed]]:
-        """All boxes of all calls, by recording."""
-        return _by_recording((*self.known.values(), *self.judged.values()))
+    def boxes_in(self) -> Mapping[str, Sequence[DetectionRecord]]:
+        """All boxes of detections and validations, by recording."""
+        return _by_recording((*self.detections.values(), *self.validations.values()))
 
     @cached_property
-    def added(self) -> Mapping[str, int]:
-        """The ids of calls that only people saw, numbered as they came."""
-        return {one.detection_id: i for i, one in enumerate(one for one in self.judged.values() if one.score is None)}
+    def added_order(self) -> Mapping[str, int]:
+        """The order in which people added calls, by detection ID."""
+        added = (validation for validation in self.validations.values() if validation.score is None)
+        return {validation.detection_id: i for i, validation in enumerate(added)}
 
     @cached_property
-    def added_in(self) -> Mapping[str, Sequence[Judgement]]:
-        """These calls, by recording."""
-        return _by_recording(self.judged[identity] for identity in self.added)
+    def added_in(self) -> Mapping[str, Sequence[Validation]]:
+        """Calls that people added, by recording."""
+        return _by_recording(self.validations[detection_id] for detection_id in self.added_order)
 
-    def as_of(self, write: int) -> Held:
-        """The same with the recordings in the sequence of a table that was written then; those that came later go behind."""
-        files, offset_s = [], 0.0
-        for file in sorted(self.files, key=lambda file: self.since.get(file.name, 0) > write):
-            files.append(replace(file, sequence_offset_s=offset_s))
-            offset_s += file.recording.duration_s if file.recording else 0.0
-        return replace(self, files=files)
+    def as_of_write(self, write: int) -> RunSnapshot:
+        """Return the run with the sequence of recordings of an earlier write; recordings added later come last."""
+        results, offset_s = [], 0.0
+        for result in sorted(self.results, key=lambda result: self.first_write.get(result.name, 0) > write):
+            results.append(replace(result, sequence_offset_s=offset_s))
+            offset_s += result.recording.duration_s if result.recording else 0.0
+        return replace(self, results=results)
 
-    def boxes(self, identity: str) -> tuple[Boxed, ...]:
-        """A call as the detector boxes it, and as people left it; what of this there is."""
-        found = self.known.get(identity), self.judged.get(identity)
-        return tuple(one for one in found if one is not None)
+    def boxes(self, detection_id: str) -> tuple[DetectionRecord, ...]:
+        """Return the detector's box and the latest validated box of a detection, as far as they exist."""
+        boxes = self.detections.get(detection_id), self.validations.get(detection_id)
+        return tuple(box for box in boxes if box is not None)
 
-    def at(self, begin_s: float) -> FileRow | None:
-        """The recording in which a time from the first of all recordings lies."""
-        i = bisect.bisect_right(self._in_sequence, begin_s, key=lambda file: file.sequence_offset_s) - 1
-        file = self._in_sequence[i] if i >= 0 else None
-        if file is None or file.recording is None or begin_s >= file.sequence_offset_s + file.recording.duration_s:
+    def result_at(self, begin_s: float) -> RecordingResult | None:
+        """Return the recording at a time from the start of the sequence of all recordings."""
+        i = bisect.bisect_right(self._readable_results, begin_s, key=lambda result: result.sequence_offset_s) - 1
+        result = self._readable_results[i] if i >= 0 else None
+        if result is None or result.recording is None:
             return None
-        return file
+        return result if begin_s < result.sequence_offset_s + result.recording.duration_s else None
 
-    def written_for(self, path: Path, named: Set[str]) -> str | None:
-        """The recording for which a table was written, by its name; None where its rows name others, or two can be meant."""
-        fitting = [name for plain in beginnings(path.name, ".whalescan.") for name in self._by_plain_name.get(plain, ())]
-        fitting = [name for name in fitting if named <= {name}]
+    def recording_of_table(self, path: Path, recordings: Set[str]) -> str | None:
+        """Return the name of the recording for which a table was written, by the table's path.
+
+        Args:
+            path: path of the table.
+            recordings: recordings of its rows.
+
+        Returns:
+            None where the rows lie in other recordings, or where the name is ambiguous.
+        """
+        prefixes = name_prefixes(path.name, ".whalescan.")
+        candidates = [name for prefix in prefixes for name in self._names_by_last_part.get(prefix, ())]
+        candidates = [name for name in candidates if recordings <= {name}]
         folder = f"{path.absolute().parent.as_posix()}/"
-        beside = [name for name in fitting if folder.endswith(f"/{PurePosixPath(name).parent}/")]
-        best = fitting if len(fitting) == 1 else beside
+        in_same_folder = [name for name in candidates if folder.endswith(f"/{PurePosixPath(name).parent}/")]
+        best = candidates if len(candidates) == 1 else in_same_folder
         return best[0] if len(best) == 1 else None
 
     @cached_property
-    def _in_sequence(self) -> Sequence[FileRow]:
-        return [file for file in self.files if file.recording]
+    def _readable_results(self) -> Sequence[RecordingResult]:
+        return [result for result in self.results if result.recording]
 
     @cached_property
-    def _by_plain_name(self) -> Mapping[str, Sequence[str]]:
-        """Names of recordings by their last parts."""
+    def _names_by_last_part(self) -> Mapping[str, Sequence[str]]:
         names: dict[str, list[str]] = defaultdict(list)
-        for name in self.by_name:
+        for name in self.result_by_name:
             names[PurePosixPath(name).name].append(name)
         return names
 
 
 def _by_recording(boxes: Iterable[_Box]) -> Mapping[str, Sequence[_Box]]:
-    parted: dict[str, list[_Box]] = defaultdict(list)
+    by_recording: dict[str, list[_Box]] = defaultdict(list)
     for box in boxes:
-        parted[box.recording].append(box)
-    return dict(parted)
+        by_recording[box.recording].append(box)
+    return dict(by_recording)

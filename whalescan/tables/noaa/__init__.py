@@ -1,1 +1,1 @@
-"""What NOAA's databases read: PARS and Makara, checked by their rules before anything is written."""
+"""Tables for NOAA's databases PARS and Makara, validated by their rules before anything is written."""

@@ -1,4 +1,4 @@
-"""Days as NOAA's tables hold them: what a survey knows of its analysis, a day's cells, and what rows of days must obey."""
+"""Days in NOAA's tables: what a survey knows of its analysis, the cells of a day, and the rules of rows."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from whalescan.detections.presence import Bin, Result
-from whalescan.tables.noaa.rules import Problem, Row, moment, moment_cell, number, number_cell
+from whalescan.detections.presence import Presence, PresenceBin
+from whalescan.tables.noaa.rules import Row, TableProblem, number_cell, parse_number, parse_timestamp, timestamp_cell
 
-RESULTS = frozenset(str(result) for result in Result)
+RESULTS = frozenset(str(result) for result in Presence)
 PROCESSING = frozenset({"POST_PROCESSED", "REAL_TIME"})
 RIGHT_WHALES = frozenset({"RIWH", "NPRW", "SRWH"})
 RIGHT_WHALE_CALLS = frozenset({"RW_UPCALL", "RW_MOAN", "RW_SCREAM", "RW_DC", "RW_CTW", "RW_MIX", "GUNSHOT"})
 """Each of them pairs with each of the right whales in NOAA's ``call_types_sound_sources`` (``RW_UPCALL:RIWH``, ...)."""
 
 LOWEST_RATE_KHZ, HIGHEST_RATE_KHZ = 0.1, 2000.0
-"""Outside lies a rate in Hz and not in kHz: a submission once said 48000."""
+"""A rate outside this range is in Hz instead of kHz, as in a submission with 48000."""
 
 _DAY = timedelta(days=1)
 _BAND = ("min_frequency", "max_frequency", "sample_rate")
-_HEARD = (Result.DETECTED, Result.POSSIBLY_DETECTED)
+_PRESENT = (Presence.DETECTED, Presence.POSSIBLY_DETECTED)
 
 
 @dataclass(frozen=True, slots=True)
-class Analysis:
-    """What the survey itself knows of how its recordings were analysed.
+class NoaaAnalysis:
+    """What the survey itself knows of the analysis.
 
     Attributes:
-        sample_rate_hz: of the sound that the detector saw, after resampling: the model's, not the recorder's.
-        low_hz, high_hz: edges of the band that the detector looks at.
+        sample_rate_hz: sample rate after resampling: the model's, not the recorder's.
+        low_hz, high_hz: edges of the band that the detector uses.
         detector_version: such as ``whalescan 0.2.0 narw-xception-2``.
-        n_reviewed, n_unreviewed: detections that a person judged (yes, no or maybe), and those that nobody did.
+        n_reviewed, n_unreviewed: numbers of reviewed (yes, no or maybe) and of unreviewed detections.
     """
 
     sample_rate_hz: int
@@ -43,22 +43,22 @@ class Analysis:
     n_unreviewed: int
 
 
-SPECIMEN_DAY = {
+EXAMPLE_DAY = {
     "detection_start_datetime": "2019-01-01T00:00:00Z",
     "detection_end_datetime": "2019-01-02T00:00:00Z",
     "detection_effort_secs": "0",
-    "detection_result_code": str(Result.NOT_AVAILABLE),
+    "detection_result_code": str(Presence.NOT_AVAILABLE),
 }
-"""A day that breaks no rule, with which facts can be checked before there is anything to report."""
+"""A valid day, with which metadata can be checked before there are results."""
 
 
-def day_cells(day: Bin) -> dict[str, str]:
-    """The cells that the tables hold of a day. Where nobody listened, nothing was counted either."""
-    counted = day.result != Result.NOT_AVAILABLE
-    effort_us = -(-day.analysed_ns // 1000)  # upwards: any effort at all is more than none
+def day_cells(day: PresenceBin) -> dict[str, str]:
+    """Return the cells of a day; counts are blank where nothing was analysed."""
+    counted = day.result != Presence.NOT_AVAILABLE
+    effort_us = -(-day.analysed_ns // 1000)  # rounded up, so that any effort is above 0
     return {
-        "detection_start_datetime": moment_cell(day.begin_ns),
-        "detection_end_datetime": moment_cell(day.end_ns),
+        "detection_start_datetime": timestamp_cell(day.begin_ns),
+        "detection_end_datetime": timestamp_cell(day.end_ns),
         "detection_effort_secs": number_cell(effort_us / 10**6),
         "detection_n_validated": str(day.n_validated) if counted else "",
         "detection_n_total": str(day.n_detections) if counted else "",
@@ -66,13 +66,15 @@ def day_cells(day: Bin) -> dict[str, str]:
     }
 
 
-def window_cells(days: Sequence[Row], analysis: Analysis, low_khz: float | None, high_khz: float | None) -> dict[str, str]:
-    """The cells of an analysis that the survey knows: its window from the first day to the last, its rate, its band.
+def window_cells(
+    days: Sequence[Row], analysis: NoaaAnalysis, low_khz: float | None, high_khz: float | None
+) -> dict[str, str]:
+    """Return the cells of an analysis that the survey knows: its window from the first day to the last, its rate, its band.
 
     Args:
         days: rows with their ``detection_*`` cells, by time.
-        analysis: how they were made.
-        low_khz: lower edge of a band that the user stated; None for the detector's.
+        analysis: what the survey knows of the analysis.
+        low_khz: lower edge of the band in the metadata; None for the detector's.
         high_khz: its upper edge, likewise.
     """
     return {
@@ -84,116 +86,120 @@ def window_cells(days: Sequence[Row], analysis: Analysis, low_khz: float | None,
     }
 
 
-def span(row: Row, what: str) -> tuple[datetime | None, datetime | None]:
-    """Begin and end of a row's ``detection`` or ``analysis``; None where a cell holds no moment."""
-    return moment(row.get(f"{what}_start_datetime", "")), moment(row.get(f"{what}_end_datetime", ""))
+def row_span(row: Row, prefix: str) -> tuple[datetime | None, datetime | None]:
+    """Return begin and end of a row's ``detection`` or ``analysis``; None for a malformed cell."""
+    return parse_timestamp(row.get(f"{prefix}_start_datetime", "")), parse_timestamp(row.get(f"{prefix}_end_datetime", ""))
 
 
-def analysis_problems(rows: Sequence[Row]) -> Iterator[Problem]:
-    """Windows that end before they begin, and bands that do, or that lie above what the sampling rate can hold."""
+def analysis_problems(rows: Sequence[Row]) -> Iterator[TableProblem]:
+    """Yield windows that end before they begin, reversed bands, and bands above half the sample rate."""
     for index, row in enumerate(rows, start=1):
-        begin, end = span(row, "analysis")
+        begin, end = row_span(row, "analysis")
         if begin and end and begin > end:
-            yield Problem("analysis_start_datetime", index, "lies after analysis_end_datetime", "swap them")
-        low, high, rate = (number(row.get(f"analysis_{name}_khz", "")) for name in _BAND)
+            yield TableProblem("analysis_start_datetime", index, "is after analysis_end_datetime", "swap them")
+        low, high, rate = (parse_number(row.get(f"analysis_{name}_khz", "")) for name in _BAND)
         if low is not None and high is not None and low > high:
-            yield Problem("analysis_min_frequency_khz", index, f"{low:g} is above the maximum of {high:g} kHz", "swap them")
+            yield TableProblem(
+                "analysis_min_frequency_khz", index, f"{low:g} is above the maximum of {high:g} kHz", "swap them"
+            )
         if high is not None and rate is not None and high > rate / 2:
-            what = f"sound of {rate:g} kHz holds nothing at {high:g} kHz"
-            yield Problem("analysis_max_frequency_khz", index, what, "give kHz, at most half the sample rate")
+            text = f"a sample rate of {rate:g} kHz does not cover {high:g} kHz"
+            yield TableProblem("analysis_max_frequency_khz", index, text, "write kHz, at most half the sample rate")
 
 
-def window_problems(rows: Sequence[Row], windows: Sequence[Row]) -> Iterator[Problem]:
-    """Rows outside the half-open window of their analysis; ``windows`` holds that analysis for each row."""
+def window_problems(rows: Sequence[Row], windows: Sequence[Row]) -> Iterator[TableProblem]:
+    """Yield rows outside the half-open window of their analysis; ``windows`` contains the analysis of each row."""
     for index, (row, window) in enumerate(zip(rows, windows, strict=True), start=1):
-        begin, end = span(row, "detection")
-        first, last = span(window, "analysis")
+        begin, end = row_span(row, "detection")
+        first, last = row_span(window, "analysis")
         if begin and first and begin < first:
-            yield Problem(
-                "detection_start_datetime", index, "lies before analysis_start_datetime", "begin the analysis earlier"
+            yield TableProblem(
+                "detection_start_datetime", index, "is before analysis_start_datetime", "let the analysis begin earlier"
             )
         if end and last and end > last:
-            yield Problem("detection_end_datetime", index, "lies after analysis_end_datetime", "end the analysis later")
-
-
-def day_problems(rows: Sequence[Row]) -> Iterator[Problem]:
-    """Rows that are no UTC day, whose effort does not fit it, or whose result does not fit the effort and the counts."""
-    for index, row in enumerate(rows, start=1):
-        begin, end = span(row, "detection")
-        effort = number(row.get("detection_effort_secs", ""))
-        if begin and end and begin > end:
-            yield Problem("detection_start_datetime", index, "lies after detection_end_datetime", "swap them")
-        elif begin and end and (begin != begin.replace(hour=0, minute=0, second=0) or end - begin != _DAY):
-            remedy = (
-                "give whole days from 00:00:00Z to 00:00:00Z, since NOAA files a row under the UTC date of its beginning"
+            yield TableProblem(
+                "detection_end_datetime", index, "is after analysis_end_datetime", "let the analysis end later"
             )
-            yield Problem("detection_start_datetime", index, "the row is no UTC day", remedy)
+
+
+def day_problems(rows: Sequence[Row]) -> Iterator[TableProblem]:
+    """Yield rows that are not UTC days, whose effort exceeds the day, or whose result contradicts effort and counts."""
+    for index, row in enumerate(rows, start=1):
+        begin, end = row_span(row, "detection")
+        effort = parse_number(row.get("detection_effort_secs", ""))
+        if begin and end and begin > end:
+            yield TableProblem("detection_start_datetime", index, "is after detection_end_datetime", "swap them")
+        elif begin and end and (begin != begin.replace(hour=0, minute=0, second=0) or end - begin != _DAY):
+            remedy = "write whole days from 00:00:00Z to 00:00:00Z, since NOAA assigns a row to the UTC date of its begin"
+            yield TableProblem("detection_start_datetime", index, "the row is not a UTC day", remedy)
         if begin and end and effort is not None and effort > (end - begin).total_seconds() >= 0:
-            what = f"{effort:g} s of effort are more than the row is long"
-            yield Problem("detection_effort_secs", index, what, "count time that was recorded twice once")
+            text = f"{effort:g} s of effort exceed the length of the row"
+            yield TableProblem("detection_effort_secs", index, text, "count time with several recordings once")
         yield from _result_problems(index, row, effort)
 
 
-def _result_problems(index: int, row: Row, effort: float | None) -> Iterator[Problem]:
+def _result_problems(index: int, row: Row, effort: float | None) -> Iterator[TableProblem]:
     result = row.get("detection_result_code", "")
-    validated = number(row.get("detection_n_validated", ""))
-    total = number(row.get("detection_n_total", ""))
-    if result in _HEARD:
+    validated = parse_number(row.get("detection_n_validated", ""))
+    total = parse_number(row.get("detection_n_total", ""))
+    if result in _PRESENT:
         for name in ("detection_sound_source_code", "detection_call_type_code", "detection_n_validated"):
             if not row.get(name, ""):
-                yield Problem(name, index, f"is missing, and the result is {result}", "give it")
+                yield TableProblem(name, index, f"is missing although the result is {result}", "add it")
     elif validated:
-        what = f"{validated:g} validated calls, and the result is {result or 'missing'}"
-        yield Problem("detection_n_validated", index, what, "give 0, or DETECTED or POSSIBLY_DETECTED")
-    if result == Result.DETECTED and validated == 0:
-        remedy = "give POSSIBLY_DETECTED until a reviewer confirmed calls"
-        yield Problem("detection_result_code", index, "DETECTED without a validated call", remedy)
-    if result == Result.NOT_DETECTED and effort == 0:
-        what = "NOT_DETECTED, and nobody listened: detection_effort_secs is 0"
-        yield Problem("detection_result_code", index, what, "give NOT_AVAILABLE")
-    if result == Result.NOT_AVAILABLE and effort:
-        what = f"NOT_AVAILABLE, and detection_effort_secs is {effort:g}"
-        yield Problem("detection_result_code", index, what, "give NOT_DETECTED, or an effort of 0")
+        text = f"{validated:g} validated detections although the result is {result or 'missing'}"
+        yield TableProblem("detection_n_validated", index, text, "write 0, or the result DETECTED or POSSIBLY_DETECTED")
+    if result == Presence.DETECTED and validated == 0:
+        remedy = "write POSSIBLY_DETECTED until a reviewer has confirmed calls"
+        yield TableProblem("detection_result_code", index, "is DETECTED without a validated detection", remedy)
+    if result == Presence.NOT_DETECTED and effort == 0:
+        text = "is NOT_DETECTED although detection_effort_secs is 0"
+        yield TableProblem("detection_result_code", index, text, "write NOT_AVAILABLE")
+    if result == Presence.NOT_AVAILABLE and effort:
+        text = f"is NOT_AVAILABLE although detection_effort_secs is {effort:g}"
+        yield TableProblem("detection_result_code", index, text, "write NOT_DETECTED, or an effort of 0")
     if validated is not None and total is not None and validated > total:
-        yield Problem("detection_n_total", index, f"{total:g} is below detection_n_validated", "count validated calls, too")
+        yield TableProblem(
+            "detection_n_total", index, f"{total:g} is below detection_n_validated", "count validated detections, too"
+        )
 
 
-def source_problems(rows: Sequence[Row], windows: Sequence[Row]) -> Iterator[Problem]:
-    """Calls of another species, and species that the analysis did not look for."""
+def source_problems(rows: Sequence[Row], windows: Sequence[Row]) -> Iterator[TableProblem]:
+    """Yield call types of another species, and species that the analysis does not include."""
     for index, (row, window) in enumerate(zip(rows, windows, strict=True), start=1):
         source, call = row.get("detection_sound_source_code", ""), row.get("detection_call_type_code", "")
-        sought = window.get("analysis_sound_source_codes", "")
+        included = window.get("analysis_sound_source_codes", "")
         if call and not (call in RIGHT_WHALE_CALLS and source in RIGHT_WHALES):
-            what = f"{call}:{source} is no pair of call and species"
-            yield Problem("detection_call_type_code", index, what, "use such as RW_UPCALL:RIWH")
-        if source and sought and source not in sought.split(","):
-            remedy = "name it in analysis_sound_source_codes"
-            yield Problem("detection_sound_source_code", index, f"the analysis did not look for {source}", remedy)
+            text = f"{call}:{source} is not a valid pair of call type and species"
+            yield TableProblem("detection_call_type_code", index, text, "use a pair such as RW_UPCALL:RIWH")
+        if source and included and source not in included.split(","):
+            remedy = "add it to analysis_sound_source_codes"
+            yield TableProblem("detection_sound_source_code", index, f"the analysis does not include {source}", remedy)
 
 
-def sequence_problems(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[Problem]:
-    """Days that are there twice, and days that are left out: the map draws those as days on which no whale was heard.
+def sequence_problems(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[TableProblem]:
+    """Yield duplicate days, and missing days, which NOAA's map would draw as days without detections.
 
     Args:
         rows: the rows.
-        keys: columns that tell one series of days from another.
+        keys: columns that distinguish one series of days from another.
     """
     series: dict[tuple[str, ...], dict[datetime, int]] = {}
     for index, row in enumerate(rows, start=1):
-        begin, _ = span(row, "detection")
+        begin, _ = row_span(row, "detection")
         if begin is None:
             continue
         days = series.setdefault(tuple(row.get(key, "") for key in keys), {})
         day = begin.replace(hour=0, minute=0, second=0)
         if day in days:
-            yield Problem(
-                "detection_start_datetime", index, f"{day:%Y-%m-%d} is in row {days[day]} already", "give each day once"
+            yield TableProblem(
+                "detection_start_datetime", index, f"{day:%Y-%m-%d} is already in row {days[day]}", "write each day once"
             )
         days.setdefault(day, index)
     for days in series.values():
         ordered = sorted(days)
         for day, following in itertools.pairwise(ordered):
             if following - day > _DAY:
-                what = f"no row for the days between {day:%Y-%m-%d} and {following:%Y-%m-%d}"
+                text = f"no rows for the days between {day:%Y-%m-%d} and {following:%Y-%m-%d}"
                 remedy = "add them, NOT_AVAILABLE where there was no effort: NOAA draws days without a row as NOT_DETECTED"
-                yield Problem("detection_start_datetime", days[following], what, remedy)
+                yield TableProblem("detection_start_datetime", days[following], text, remedy)

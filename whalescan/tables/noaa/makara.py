@@ -1,8 +1,8 @@
-"""NOAA's Makara database, templates v1.2: ``analyses.csv`` with one row, and ``detections.csv`` with one row a UTC day.
+"""NOAA's Makara database, templates v1.2: ``analyses.csv`` with one row, and ``detections.csv`` with one row per UTC day.
 
 Sources: the Makara Data Submission Guide (juliannewilder.github.io/Makara-Data-Submission-Guide), and the definitions and
-rules of jeffwalkernoaa/makaraValidatr. Both tables have every column of their template, in its order; what whalescan does
-not measure is blank. What cannot be checked here: whether Makara knows the organizations, the detectors and the recordings.
+rules of jeffwalkernoaa/makaraValidatr. Both tables have all columns of their template, in its order; what whalescan does
+not measure is blank. Not checked here: whether Makara knows the organizations, the detectors and the recordings.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from whalescan.detections.presence import Bin
+from whalescan.detections.presence import PresenceBin
 from whalescan.tables.noaa.days import (
+    EXAMPLE_DAY,
     HIGHEST_RATE_KHZ,
     LOWEST_RATE_KHZ,
     PROCESSING,
     RESULTS,
     RIGHT_WHALE_CALLS,
     RIGHT_WHALES,
-    SPECIMEN_DAY,
-    Analysis,
+    NoaaAnalysis,
     analysis_problems,
     day_cells,
     day_problems,
@@ -31,106 +31,105 @@ from whalescan.tables.noaa.days import (
     window_problems,
 )
 from whalescan.tables.noaa.rules import (
-    Column,
-    Kind,
-    Problem,
+    CellType,
+    NoaaColumn,
     Row,
+    TableProblem,
     cell_problems,
-    moment,
-    number_or_none,
-    parse_table,
-    read_facts,
-    refuse,
-    refuse_facts,
+    optional_number,
+    parse_timestamp,
+    raise_metadata_problems,
+    raise_table_problems,
+    read_metadata,
     rows_csv,
 )
 
 ANALYSES_FILE = "analyses.csv"
 DETECTIONS_FILE = "detections.csv"
-"""Makara's name, which is also that of whalescan's own list of calls: the two need different folders."""
+"""Makara's file name, which whalescan's own table has, too: the two need different folders."""
 
 MAKARA_EXAMPLE = """\
-# What Makara asks for and no recording tells. The keys are the columns of analyses.csv and detections.csv.
-deployment_organization_code = "NEFSC"          # who put the recorder out
+# Metadata that Makara requires and recordings do not contain. The keys are the columns of analyses.csv and detections.csv.
+deployment_organization_code = "NEFSC"          # who deployed the recorder
 deployment_code = "NEFSC_MA-RI_201901_NS01"     # as in Makara's deployments
 recording_codes = ["NS01_RECORDING"]            # as in Makara's recordings of that deployment
 analysis_organization_code = "NEFSC"            # who analysed
 analysis_code = "RIWH_WHALESCAN"                # your name for this analysis, unique within the deployment
-detector_codes = ["WHALESCAN"]                  # Makara's table of detectors has none for whalescan yet: ask for one
+detector_codes = ["WHALESCAN"]                  # Makara's table of detectors has no code for whalescan yet: request one
 analysis_protocol_reference = \"\"\"
     An analyst reviewed every detection at or above the threshold.
     A day is DETECTED from 3 confirmed upcalls on.\"\"\"
 analysis_release_data = true                    # whether others may have the data
 analysis_release_pacm = true                    # whether the Passive Acoustic Cetacean Map may show them
 
-# Optional, with the values that hold where they are left out.
+# Optional, with their default values.
 analysis_processing_code = "POST_PROCESSED"     # or REAL_TIME
 detection_sound_source_code = "RIWH"            # North Atlantic right whale
 detection_call_type_code = "RW_UPCALL"
 
-# Optional: without them blank, and the band that the detector looks at.
+# Optional; the defaults are blank, and the band that the detector uses.
 analysis_min_frequency_khz = 0.05
 analysis_max_frequency_khz = 0.35
 analysis_analysts = "A. Analyst"
 analysis_comments = "Threshold 0.5"
 analysis_dataset_url = "https://example.org/dataset"
 """
-"""A complete file for `read_makara`."""
+"""A complete metadata file for `read_makara`."""
 
-_FACTS = (
-    Column("deployment_organization_code", Kind.CODE, required=True),
-    Column("deployment_code", Kind.CODE, required=True),
-    Column("recording_codes", Kind.CODES, required=True),
-    Column("analysis_organization_code", Kind.CODE, required=True),
-    Column("analysis_code", Kind.CODE, required=True),
-    Column("detector_codes", Kind.CODES, required=True),
-    Column("analysis_protocol_reference", Kind.TEXT, required=True),
-    Column("analysis_release_data", Kind.BOOL, required=True),
-    Column("analysis_release_pacm", Kind.BOOL, required=True),
-    Column("analysis_processing_code", Kind.CODE, vocabulary=PROCESSING),
-    Column("detection_sound_source_code", Kind.CODE, vocabulary=RIGHT_WHALES),
-    Column("detection_call_type_code", Kind.CODE, vocabulary=RIGHT_WHALE_CALLS),
-    Column("analysis_min_frequency_khz", Kind.FLOAT, low=0),
-    Column("analysis_max_frequency_khz", Kind.FLOAT, low=0),
-    Column("analysis_analysts", Kind.TEXT),
-    Column("analysis_comments", Kind.TEXT),
-    Column("analysis_dataset_url", Kind.URL),
+_METADATA_FIELDS = (
+    NoaaColumn("deployment_organization_code", CellType.CODE, required=True),
+    NoaaColumn("deployment_code", CellType.CODE, required=True),
+    NoaaColumn("recording_codes", CellType.CODES, required=True),
+    NoaaColumn("analysis_organization_code", CellType.CODE, required=True),
+    NoaaColumn("analysis_code", CellType.CODE, required=True),
+    NoaaColumn("detector_codes", CellType.CODES, required=True),
+    NoaaColumn("analysis_protocol_reference", CellType.TEXT, required=True),
+    NoaaColumn("analysis_release_data", CellType.BOOL, required=True),
+    NoaaColumn("analysis_release_pacm", CellType.BOOL, required=True),
+    NoaaColumn("analysis_processing_code", CellType.CODE, vocabulary=PROCESSING),
+    NoaaColumn("detection_sound_source_code", CellType.CODE, vocabulary=RIGHT_WHALES),
+    NoaaColumn("detection_call_type_code", CellType.CODE, vocabulary=RIGHT_WHALE_CALLS),
+    NoaaColumn("analysis_min_frequency_khz", CellType.FLOAT, low=0),
+    NoaaColumn("analysis_max_frequency_khz", CellType.FLOAT, low=0),
+    NoaaColumn("analysis_analysts", CellType.TEXT),
+    NoaaColumn("analysis_comments", CellType.TEXT),
+    NoaaColumn("analysis_dataset_url", CellType.URL),
 )
-_NAMES = ("deployment_organization_code", "deployment_code", "analysis_organization_code", "analysis_code")
-_SERIES = (*_NAMES, "detection_sound_source_code", "detection_call_type_code")
+_KEY_COLUMNS = ("deployment_organization_code", "deployment_code", "analysis_organization_code", "analysis_code")
+_SERIES_COLUMNS = (*_KEY_COLUMNS, "detection_sound_source_code", "detection_call_type_code")
 ANALYSES_COLUMNS = (
-    Column("deployment_organization_code", Kind.CODE, required=True),
-    Column("deployment_code", Kind.CODE, required=True),
-    Column("recording_codes", Kind.CODES, required=True),
-    Column("analysis_organization_code", Kind.CODE, required=True),
-    Column("analysis_code", Kind.CODE, required=True),
-    Column("analysis_sound_source_codes", Kind.CODES, required=True),
-    Column(
+    NoaaColumn("deployment_organization_code", CellType.CODE, required=True),
+    NoaaColumn("deployment_code", CellType.CODE, required=True),
+    NoaaColumn("recording_codes", CellType.CODES, required=True),
+    NoaaColumn("analysis_organization_code", CellType.CODE, required=True),
+    NoaaColumn("analysis_code", CellType.CODE, required=True),
+    NoaaColumn("analysis_sound_source_codes", CellType.CODES, required=True),
+    NoaaColumn(
         "analysis_granularity_code",
-        Kind.CODE,
+        CellType.CODE,
         required=True,
         vocabulary=frozenset({"INTERVAL"}),  # rows are days; EVENT_CALL and EVENT_ENCOUNTER would be other tables
     ),
-    Column("analysis_start_datetime", Kind.TIMESTAMP, required=True),  # this and the next, and the band: for NCEI
-    Column("analysis_end_datetime", Kind.TIMESTAMP, required=True),
-    Column("analysis_sample_rate_khz", Kind.FLOAT, required=True, low=LOWEST_RATE_KHZ, high=HIGHEST_RATE_KHZ),
-    Column("analysis_min_frequency_khz", Kind.FLOAT, required=True, low=0),
-    Column("analysis_max_frequency_khz", Kind.FLOAT, required=True, low=0),
-    Column("analysis_processing_code", Kind.CODE, required=True, vocabulary=PROCESSING),
-    Column(
+    NoaaColumn("analysis_start_datetime", CellType.TIMESTAMP, required=True),  # this and the next, and the band: for NCEI
+    NoaaColumn("analysis_end_datetime", CellType.TIMESTAMP, required=True),
+    NoaaColumn("analysis_sample_rate_khz", CellType.FLOAT, required=True, low=LOWEST_RATE_KHZ, high=HIGHEST_RATE_KHZ),
+    NoaaColumn("analysis_min_frequency_khz", CellType.FLOAT, required=True, low=0),
+    NoaaColumn("analysis_max_frequency_khz", CellType.FLOAT, required=True, low=0),
+    NoaaColumn("analysis_processing_code", CellType.CODE, required=True, vocabulary=PROCESSING),
+    NoaaColumn(
         "analysis_quality_code",
-        Kind.CODE,
+        CellType.CODE,
         required=True,
         vocabulary=frozenset({"FULLY_VALIDATED", "PARTIALLY_VALIDATED", "NOT_VALIDATED"}),
     ),
-    Column("analysis_protocol_reference", Kind.TEXT, required=True),
-    Column("analysis_dataset_url", Kind.URL),
-    Column("analysis_release_data", Kind.BOOL, required=True),
-    Column("analysis_release_pacm", Kind.BOOL, required=True),
-    Column("detector_codes", Kind.CODES, required=True),
-    Column("detector_version", Kind.TEXT),
-    *(Column(name, Kind.TEXT) for name in ("detector_json", "detector_output_filename", "detector_output_uri")),
-    *(Column(name, Kind.TEXT) for name in ("analysis_analysts", "analysis_json", "analysis_comments")),
+    NoaaColumn("analysis_protocol_reference", CellType.TEXT, required=True),
+    NoaaColumn("analysis_dataset_url", CellType.URL),
+    NoaaColumn("analysis_release_data", CellType.BOOL, required=True),
+    NoaaColumn("analysis_release_pacm", CellType.BOOL, required=True),
+    NoaaColumn("detector_codes", CellType.CODES, required=True),
+    NoaaColumn("detector_version", CellType.TEXT),
+    *(NoaaColumn(name, CellType.TEXT) for name in ("detector_json", "detector_output_filename", "detector_output_uri")),
+    *(NoaaColumn(name, CellType.TEXT) for name in ("analysis_analysts", "analysis_json", "analysis_comments")),
 )
 _DETECTION_BLANKS = (
     *("event_type", "event_id", "latitude", "longitude", "received_level_db", "quality_code"),
@@ -142,32 +141,34 @@ _LOCALIZATION_BLANKS = (
     *("depth_method_code", "depth_n_signals", "depth_m", "depth_m_min", "depth_m_max", "json", "comments"),
 )
 DETECTIONS_COLUMNS = (
-    Column("deployment_organization_code", Kind.CODE, required=True),
-    Column("deployment_code", Kind.CODE, required=True),
-    Column("analysis_organization_code", Kind.CODE, required=True),
-    Column("analysis_code", Kind.CODE, required=True),
-    Column("detection_start_datetime", Kind.TIMESTAMP, required=True),
-    Column("detection_end_datetime", Kind.TIMESTAMP, required=True),  # this and the next by the guide, not the validator
-    Column("detection_effort_secs", Kind.FLOAT, required=True, low=0),
-    Column("detection_sound_source_code", Kind.CODE, required=True, vocabulary=RIGHT_WHALES),
-    Column("detection_call_type_code", Kind.CODE, required=True, vocabulary=RIGHT_WHALE_CALLS),
-    Column("detection_behavior_code", Kind.CODE),
-    Column("detection_demographic_code", Kind.CODE),
-    Column("detection_n_validated", Kind.COUNT),
-    Column("detection_n_total", Kind.COUNT),
-    Column("detection_result_code", Kind.CODE, required=True, vocabulary=RESULTS),
-    *(Column(f"detection_{name}", Kind.TEXT) for name in _DETECTION_BLANKS),
-    *(Column(f"localization_{name}", Kind.TEXT) for name in _LOCALIZATION_BLANKS),
+    NoaaColumn("deployment_organization_code", CellType.CODE, required=True),
+    NoaaColumn("deployment_code", CellType.CODE, required=True),
+    NoaaColumn("analysis_organization_code", CellType.CODE, required=True),
+    NoaaColumn("analysis_code", CellType.CODE, required=True),
+    NoaaColumn("detection_start_datetime", CellType.TIMESTAMP, required=True),
+    NoaaColumn(
+        "detection_end_datetime", CellType.TIMESTAMP, required=True
+    ),  # this and the next by the guide, not the validator
+    NoaaColumn("detection_effort_secs", CellType.FLOAT, required=True, low=0),
+    NoaaColumn("detection_sound_source_code", CellType.CODE, required=True, vocabulary=RIGHT_WHALES),
+    NoaaColumn("detection_call_type_code", CellType.CODE, required=True, vocabulary=RIGHT_WHALE_CALLS),
+    NoaaColumn("detection_behavior_code", CellType.CODE),
+    NoaaColumn("detection_demographic_code", CellType.CODE),
+    NoaaColumn("detection_n_validated", CellType.COUNT),
+    NoaaColumn("detection_n_total", CellType.COUNT),
+    NoaaColumn("detection_result_code", CellType.CODE, required=True, vocabulary=RESULTS),
+    *(NoaaColumn(f"detection_{name}", CellType.TEXT) for name in _DETECTION_BLANKS),
+    *(NoaaColumn(f"localization_{name}", CellType.TEXT) for name in _LOCALIZATION_BLANKS),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class MakaraFacts:
-    """What the user knows and the recordings do not tell. The names are Makara's columns.
+class MakaraMetadata:
+    """Metadata that the recordings do not contain. The names are Makara's columns.
 
     Attributes:
-        recording_codes, detector_codes: each a list of codes with commas between them.
-        analysis_min_frequency_khz, analysis_max_frequency_khz: None for the band that the detector looks at.
+        recording_codes, detector_codes: codes separated by commas.
+        analysis_min_frequency_khz, analysis_max_frequency_khz: None for the band that the detector uses.
     """
 
     deployment_organization_code: str
@@ -191,20 +192,20 @@ class MakaraFacts:
 
 @dataclass(frozen=True, slots=True)
 class MakaraTables:
-    """The bytes of ``analyses.csv`` and ``detections.csv``, which belong in one folder, and in no other table's."""
+    """Contents of ``analyses.csv`` and ``detections.csv``, which need a folder of their own."""
 
     analyses: bytes
     detections: bytes
 
 
-def read_makara(path: Path) -> MakaraFacts:
-    """The facts in a TOML file such as `MAKARA_EXAMPLE`.
+def read_makara(path: Path) -> MakaraMetadata:
+    """Read metadata from a TOML file such as `MAKARA_EXAMPLE`.
 
     Raises:
-        UsageError: when the file cannot be read, or with every field that is unknown, missing, or not what it must be.
+        UsageError: when the file cannot be read, or with all fields that are unknown, missing or invalid.
     """
-    cells = read_facts(path, "--makara", _FACTS)
-    return MakaraFacts(
+    cells = read_metadata(path, "makara", _METADATA_FIELDS)
+    return MakaraMetadata(
         deployment_organization_code=cells["deployment_organization_code"],
         deployment_code=cells["deployment_code"],
         recording_codes=cells["recording_codes"],
@@ -217,143 +218,134 @@ def read_makara(path: Path) -> MakaraFacts:
         analysis_processing_code=cells["analysis_processing_code"] or "POST_PROCESSED",
         detection_sound_source_code=cells["detection_sound_source_code"] or "RIWH",
         detection_call_type_code=cells["detection_call_type_code"] or "RW_UPCALL",
-        analysis_min_frequency_khz=number_or_none(cells["analysis_min_frequency_khz"]),
-        analysis_max_frequency_khz=number_or_none(cells["analysis_max_frequency_khz"]),
+        analysis_min_frequency_khz=optional_number(cells["analysis_min_frequency_khz"]),
+        analysis_max_frequency_khz=optional_number(cells["analysis_max_frequency_khz"]),
         analysis_analysts=cells["analysis_analysts"],
         analysis_comments=cells["analysis_comments"],
         analysis_dataset_url=cells["analysis_dataset_url"],
     )
 
 
-def check_makara(facts: MakaraFacts, analysis: Analysis) -> None:
-    """See that the facts and the analysis fit each other, before hours of work.
+def check_makara(metadata: MakaraMetadata, analysis: NoaaAnalysis) -> None:
+    """Check, before a long run, that the metadata and the analysis agree.
 
     Raises:
-        UsageError: with what Makara would refuse whatever the survey finds.
+        UsageError: when Makara would reject the tables whatever the survey finds.
     """
-    analyses, detections = _rows([SPECIMEN_DAY], facts, analysis)
-    refuse_facts("--makara", validate_makara(analyses, detections, datetime.now(UTC)))
+    analyses, detections = _rows([EXAMPLE_DAY], metadata, analysis)
+    raise_metadata_problems("makara", validate_makara(analyses, detections, datetime.now(UTC)))
 
 
 def makara_tables(
-    days: Sequence[Bin], facts: MakaraFacts, analysis: Analysis, now_utc: datetime | None = None
+    days: Sequence[PresenceBin], metadata: MakaraMetadata, analysis: NoaaAnalysis, now_utc: datetime | None = None
 ) -> MakaraTables:
-    """``analyses.csv`` and ``detections.csv``: every day from the first to the last, also those without effort.
+    """Return ``analyses.csv`` and ``detections.csv`` with all days from the first to the last, also those without effort.
 
     Args:
         days: all full UTC days of the deployment, by time.
-        facts: what the user states.
-        analysis: what the survey knows of how the days were analysed.
-        now_utc: when they are written, since Makara takes no day that is not over; None for this moment.
+        metadata: what the user states.
+        analysis: what the survey knows of the analysis.
+        now_utc: time of writing, since Makara rejects days that are not over; None for the current time.
 
     Raises:
-        OutputError: when Makara would refuse them, with every row and field, and the remedy.
+        OutputError: when Makara would reject them; names rows, fields and remedies.
     """
-    analyses, detections = _rows([day_cells(day) for day in days], facts, analysis)
-    refuse(f"{ANALYSES_FILE}, {DETECTIONS_FILE}", validate_makara(analyses, detections, now_utc or datetime.now(UTC)))
+    analyses, detections = _rows([day_cells(day) for day in days], metadata, analysis)
+    raise_table_problems(
+        f"{ANALYSES_FILE}, {DETECTIONS_FILE}", validate_makara(analyses, detections, now_utc or datetime.now(UTC))
+    )
     return MakaraTables(rows_csv(ANALYSES_COLUMNS, analyses), rows_csv(DETECTIONS_COLUMNS, detections))
 
 
-def _rows(days: Sequence[Row], facts: MakaraFacts, analysis: Analysis) -> tuple[list[Row], list[Row]]:
-    """All cells of the row of ``analyses.csv`` and of those of ``detections.csv``."""
-    names = {name: getattr(facts, name) for name in _NAMES}
-    sought = {
-        "detection_sound_source_code": facts.detection_sound_source_code,
-        "detection_call_type_code": facts.detection_call_type_code,
+def _rows(days: Sequence[Row], metadata: MakaraMetadata, analysis: NoaaAnalysis) -> tuple[list[Row], list[Row]]:
+    """Return all cells of the row of ``analyses.csv``, and of the rows of ``detections.csv``."""
+    key_cells = {name: getattr(metadata, name) for name in _KEY_COLUMNS}
+    source_cells = {
+        "detection_sound_source_code": metadata.detection_sound_source_code,
+        "detection_call_type_code": metadata.detection_call_type_code,
     }
     analyses: Row = {
-        **names,
-        "recording_codes": facts.recording_codes,
-        "analysis_sound_source_codes": facts.detection_sound_source_code,
+        **key_cells,
+        "recording_codes": metadata.recording_codes,
+        "analysis_sound_source_codes": metadata.detection_sound_source_code,
         "analysis_granularity_code": "INTERVAL",
-        **window_cells(days, analysis, facts.analysis_min_frequency_khz, facts.analysis_max_frequency_khz),
-        "analysis_processing_code": facts.analysis_processing_code,
+        **window_cells(days, analysis, metadata.analysis_min_frequency_khz, metadata.analysis_max_frequency_khz),
+        "analysis_processing_code": metadata.analysis_processing_code,
         "analysis_quality_code": quality_code(analysis),
-        "analysis_protocol_reference": facts.analysis_protocol_reference,
-        "analysis_dataset_url": facts.analysis_dataset_url,
-        "analysis_release_data": str(facts.analysis_release_data).upper(),
-        "analysis_release_pacm": str(facts.analysis_release_pacm).upper(),
-        "detector_codes": facts.detector_codes,
+        "analysis_protocol_reference": metadata.analysis_protocol_reference,
+        "analysis_dataset_url": metadata.analysis_dataset_url,
+        "analysis_release_data": str(metadata.analysis_release_data).upper(),
+        "analysis_release_pacm": str(metadata.analysis_release_pacm).upper(),
+        "detector_codes": metadata.detector_codes,
         "detector_version": analysis.detector_version,
-        "analysis_analysts": facts.analysis_analysts,
-        "analysis_comments": facts.analysis_comments,
+        "analysis_analysts": metadata.analysis_analysts,
+        "analysis_comments": metadata.analysis_comments,
     }
-    return [analyses], [{**names, **sought, **day} for day in days]
+    return [analyses], [{**key_cells, **source_cells, **day} for day in days]
 
 
-def quality_code(analysis: Analysis) -> str:
-    """How far detections were judged; where there were none, nobody judged any."""
+def quality_code(analysis: NoaaAnalysis) -> str:
+    """Return Makara's code for how far detections were reviewed; ``NOT_VALIDATED`` without detections."""
     if not analysis.n_reviewed:
         return "NOT_VALIDATED"
     return "PARTIALLY_VALIDATED" if analysis.n_unreviewed else "FULLY_VALIDATED"
 
 
-def validate_makara(analyses: Sequence[Row], detections: Sequence[Row], now_utc: datetime) -> list[Problem]:
-    """Everything that is wrong with the rows of both tables.
+def validate_makara(analyses: Sequence[Row], detections: Sequence[Row], now_utc: datetime) -> list[TableProblem]:
+    """Return all problems of the rows of both tables.
 
     Args:
-        analyses: cells by column of ``analyses.csv``; a column that is not there is blank.
+        analyses: cells of ``analyses.csv`` by column; an absent column counts as blank.
         detections: likewise of ``detections.csv``, in days.
-        now_utc: Makara takes no moment after it.
+        now_utc: current time; later times are invalid.
     """
-    by_name = {_name(row): row for row in analyses}
-    windows = [by_name.get(_name(row), {}) for row in detections]
+    by_name = {_analysis_key(row): row for row in analyses}
+    windows = [by_name.get(_analysis_key(row), {}) for row in detections]
     return [
-        *_of(ANALYSES_FILE, cell_problems(analyses, ANALYSES_COLUMNS)),
-        *_of(ANALYSES_FILE, _repeated(analyses)),
-        *_of(ANALYSES_FILE, _future_problems(analyses, now_utc)),
-        *_of(ANALYSES_FILE, analysis_problems(analyses)),
-        *_of(DETECTIONS_FILE, cell_problems(detections, DETECTIONS_COLUMNS)),
-        *_of(DETECTIONS_FILE, _orphans(detections, by_name)),
-        *_of(DETECTIONS_FILE, _future_problems(detections, now_utc)),
-        *_of(DETECTIONS_FILE, day_problems(detections)),
-        *_of(DETECTIONS_FILE, window_problems(detections, windows)),
-        *_of(DETECTIONS_FILE, source_problems(detections, windows)),
-        *_of(DETECTIONS_FILE, sequence_problems(detections, _SERIES)),
+        *_with_file(ANALYSES_FILE, cell_problems(analyses, ANALYSES_COLUMNS)),
+        *_with_file(ANALYSES_FILE, _duplicate_analyses(analyses)),
+        *_with_file(ANALYSES_FILE, _future_problems(analyses, now_utc)),
+        *_with_file(ANALYSES_FILE, analysis_problems(analyses)),
+        *_with_file(DETECTIONS_FILE, cell_problems(detections, DETECTIONS_COLUMNS)),
+        *_with_file(DETECTIONS_FILE, _missing_analyses(detections, by_name)),
+        *_with_file(DETECTIONS_FILE, _future_problems(detections, now_utc)),
+        *_with_file(DETECTIONS_FILE, day_problems(detections)),
+        *_with_file(DETECTIONS_FILE, window_problems(detections, windows)),
+        *_with_file(DETECTIONS_FILE, source_problems(detections, windows)),
+        *_with_file(DETECTIONS_FILE, sequence_problems(detections, _SERIES_COLUMNS)),
     ]
 
 
-def _of(file: str, problems: Iterable[Problem]) -> Iterator[Problem]:
+def _with_file(file: str, problems: Iterable[TableProblem]) -> Iterator[TableProblem]:
     return (replace(problem, file=file) for problem in problems)
 
 
-def _name(row: Row) -> tuple[str, ...]:
-    return tuple(row.get(name, "") for name in _NAMES)
+def _analysis_key(row: Row) -> tuple[str, ...]:
+    return tuple(row.get(name, "") for name in _KEY_COLUMNS)
 
 
-def _repeated(analyses: Sequence[Row]) -> Iterator[Problem]:
+def _duplicate_analyses(analyses: Sequence[Row]) -> Iterator[TableProblem]:
     names: set[tuple[str, ...]] = set()
     for index, row in enumerate(analyses, start=1):
-        if _name(row) in names:
-            yield Problem(
-                "analysis_code", index, f"{row.get('analysis_code', '')!r} is there twice", "give each its own code"
+        if _analysis_key(row) in names:
+            yield TableProblem(
+                "analysis_code", index, f"{row.get('analysis_code', '')!r} occurs twice", "give each analysis its own code"
             )
-        names.add(_name(row))
+        names.add(_analysis_key(row))
 
 
-def _orphans(detections: Sequence[Row], analyses: Mapping[tuple[str, ...], Row]) -> Iterator[Problem]:
+def _missing_analyses(detections: Sequence[Row], analyses: Mapping[tuple[str, ...], Row]) -> Iterator[TableProblem]:
     for index, row in enumerate(detections, start=1):
-        if _name(row) not in analyses:
-            what = f"{ANALYSES_FILE} has no analysis {' '.join(_name(row))}"
-            yield Problem("analysis_code", index, what, "use the same four codes in both tables")
+        if _analysis_key(row) not in analyses:
+            text = f"{ANALYSES_FILE} has no analysis {' '.join(_analysis_key(row))}"
+            yield TableProblem("analysis_code", index, text, "use the same four codes in both tables")
 
 
-def _future_problems(rows: Sequence[Row], now_utc: datetime) -> Iterator[Problem]:
+def _future_problems(rows: Sequence[Row], now_utc: datetime) -> Iterator[TableProblem]:
     for index, row in enumerate(rows, start=1):
         for name, cell in row.items():
-            when = moment(cell) if name.endswith("_datetime") else None
-            if when and when > now_utc:
-                yield Problem(
-                    name, index, f"{cell} is yet to come", "wait until the day is over, or mend the recorder's clock"
+            time_utc = parse_timestamp(cell) if name.endswith("_datetime") else None
+            if time_utc and time_utc > now_utc:
+                yield TableProblem(
+                    name, index, f"{cell} is in the future", "wait until the day is over, or correct the recorder's clock"
                 )
-
-
-def validate_makara_csv(analyses: bytes, detections: bytes, now_utc: datetime) -> list[Problem]:
-    """Everything that is wrong with two files, as `validate_makara`, and with their headers and form."""
-    analyses_rows, analyses_problems = parse_table(analyses, ANALYSES_FILE, ANALYSES_FILE, ANALYSES_COLUMNS)
-    detections_rows, detections_problems = parse_table(detections, DETECTIONS_FILE, DETECTIONS_FILE, DETECTIONS_COLUMNS)
-    return [
-        *_of(ANALYSES_FILE, analyses_problems),
-        *_of(DETECTIONS_FILE, detections_problems),
-        *validate_makara(analyses_rows, detections_rows, now_utc),
-    ]

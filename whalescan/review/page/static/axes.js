@@ -1,4 +1,4 @@
-// Axes, the grid and the call's box over a spectrogram, as SVG in the pixels of the page: text keeps its size at any width.
+// Axes, grid and detection box over a spectrogram, as SVG in page pixels, so that text keeps its size at any width.
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGINS_REM = { left: 3.1, right: 0.6, top: 0.6, bottom: 1.6 };
@@ -7,19 +7,19 @@ const STEPS_HZ = [10, 20, 50, 100, 200, 250];
 const CLOSEST_TICKS_REM = { s: 5.6, hz: 2.3 };
 
 function element(name, attributes, text) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
+  const created = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) created.setAttribute(key, value);
+  if (text !== undefined) created.textContent = text;
+  return created;
 }
 
 function ticks(from, to, steps, length_px, closest_px) {
-  const step = steps.find((one) => (one / (to - from)) * length_px >= closest_px) || steps.at(-1);
+  const step = steps.find((candidate) => (candidate / (to - from)) * length_px >= closest_px) || steps.at(-1);
   const first = Math.ceil(from / step - 1e-9);
   return Array.from({ length: Math.floor(to / step + 1e-9) - first + 1 }, (_, i) => (first + i) * step);
 }
 
-/** Seconds as h:mm:ss, with as many decimals as asked for. */
+/** Seconds as h:mm:ss, with a number of decimals. */
 export function clock(seconds, decimals) {
   const scale = 10 ** decimals;
   const rounded = Math.round(Math.abs(seconds) * scale);
@@ -29,7 +29,7 @@ export function clock(seconds, decimals) {
   return `${seconds < 0 ? "−" : ""}${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}${part}`;
 }
 
-/** Where seconds and hertz lie on the page, for a view and the size of what it is drawn on. All lengths are in pixels. */
+/** Functions from seconds and hertz to page pixels, for a view and the size of the plot; all lengths are in pixels. */
 export function scales(view, size) {
   const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
   const { left, right, top, bottom } = Object.fromEntries(Object.entries(MARGINS_REM).map(([side, n]) => [side, n * rem]));
@@ -46,8 +46,8 @@ export function scales(view, size) {
   };
 }
 
-/** Draw everything that lies over the picture. */
-export function drawAxes(group, view, size, call, withBox) {
+/** Draw the axes, and optionally the box, over the spectrogram. */
+export function drawAxes(group, view, size, item, withBox) {
   const { x, y, rem, left, top, width, height } = scales(view, size);
   const [right, bottom] = [left + width, top + height];
   const parts = [];
@@ -64,13 +64,13 @@ export function drawAxes(group, view, size, call, withBox) {
   const turned = `translate(${0.75 * rem} ${(top + bottom) / 2}) rotate(-90)`;
   parts.push(element("text", { "text-anchor": "middle", transform: turned }, "Hz"));
   parts.push(element("rect", { class: "frame", x: left, y: top, width, height }));
-  if (withBox) parts.push(...box(call, view, { x, y }));
+  if (withBox) parts.push(...boxElements(item, view, { x, y }));
   group.replaceChildren(...parts);
 }
 
-function box(call, view, { x, y }) {
-  const [begin, end] = [Math.max(call.begin_s, view.begin_s), Math.min(call.end_s, view.end_s)];
-  const [low, high] = [Math.max(call.low_hz, view.low_hz), Math.min(call.high_hz, view.high_hz)];
+function boxElements(item, view, { x, y }) {
+  const [begin, end] = [Math.max(item.begin_s, view.begin_s), Math.min(item.end_s, view.end_s)];
+  const [low, high] = [Math.max(item.low_hz, view.low_hz), Math.min(item.high_hz, view.high_hz)];
   if (begin >= end || low >= high) return [];
   const place = { x: x(begin), y: y(high), width: x(end) - x(begin), height: y(low) - y(high) };
   return [element("rect", { class: "halo", ...place }), element("rect", { class: "box", ...place })];

@@ -1,54 +1,54 @@
-// What the page says of itself, and what it does where the server does not do what it should.
+// Status line and error bar of the page.
 
-import { Gone, Refused } from "./server.js";
+import { RequestRejected, ServerUnreachable } from "./server.js";
 
-const [said, box] = [document.querySelector("#said"), document.querySelector("#alarm")];
+const [status, errorBar] = [document.querySelector("#status"), document.querySelector("#error")];
 
-let isOver = false;
+let isFinished = false;
 
-export function say(text) {
-  said.textContent = text;
+export function showStatus(text) {
+  status.textContent = text;
 }
 
-export function sayAlso(text) {
-  say([said.textContent, text].filter(Boolean).join("; "));
+export function appendStatus(text) {
+  showStatus([status.textContent, text].filter(Boolean).join("; "));
 }
 
-/** Whether something has gone wrong and nobody has tried again since. */
-export function isAlarmed() {
-  return !box.hidden;
+/** Whether an error is shown that nobody has retried yet. */
+export function hasError() {
+  return !errorBar.hidden;
 }
 
-/** What went wrong does not matter any more, and shall not be tried again. */
-export function calm() {
-  box.hidden = true;
+/** Hide the error without retrying. */
+export function clearError() {
+  errorBar.hidden = true;
 }
 
-/** From now on nobody expects the server to answer. */
-export function over() {
-  isOver = true;
-  calm();
+/** Ignore errors from now on: the review is finished, and the server stops. */
+export function ignoreErrors() {
+  isFinished = true;
+  clearError();
 }
 
-/** Say what went wrong; nothing is judged until somebody tries again. */
-export function alarm(error, again = () => {}) {
-  if (!(error instanceof Gone || error instanceof Refused)) throw error;
-  if (isOver) return;
-  const [text, button] = box.children;
+/** Show an error with a button to retry; nothing can be reviewed until it is pressed. */
+export function showError(error, retry = () => {}) {
+  if (!(error instanceof ServerUnreachable || error instanceof RequestRejected)) throw error;
+  if (isFinished) return;
+  const [text, button] = errorBar.children;
   text.textContent = `${error.message}.`;
   button.onclick = () => {
-    calm();
-    again();
+    clearError();
+    retry();
   };
-  box.hidden = false;
+  errorBar.hidden = false;
 }
 
-/** Do what needs the server. Where it fails, say so, offer to try again, and give nothing back. */
-export async function safely(act, again) {
+/** Run a function that needs the server; if it fails, show the error with a button to retry, and return undefined. */
+export async function withErrorShown(run, retry) {
   try {
-    return await act();
+    return await run();
   } catch (error) {
-    alarm(error, again);
+    showError(error, retry);
     return undefined;
   }
 }

@@ -1,4 +1,4 @@
-// What to judge: the form that chooses a list of calls.
+// Options dialog: which detections to review, in which order.
 
 const ORDERS = {
   highest: "Highest score first",
@@ -6,69 +6,72 @@ const ORDERS = {
   threshold: "Nearest to the threshold first",
   time: "By time",
   recording: "By recording",
-  sample: "Drawn by chance, to know the precision",
+  sample: "Random sample, to estimate precision",
 };
-const SHOWS = {
-  unreviewed: "Calls that nobody judged",
-  "not-by-me": "Calls that I did not judge",
-  mine: "Calls that I judged",
-  yes: "Judged yes",
-  no: "Judged no",
-  maybe: "Judged maybe",
-  disagreed: "Calls on which reviewers differ",
-  all: "All calls",
+const REVIEW_FILTERS = {
+  unreviewed: "Unreviewed detections",
+  "not-by-me": "Detections that I have not reviewed",
+  mine: "Detections that I reviewed",
+  yes: "Reviewed: yes",
+  no: "Reviewed: no",
+  maybe: "Reviewed: maybe",
+  disagreed: "Detections on which reviewers disagree",
+  all: "All detections",
 };
+const NUMBER_FIELDS = ["lowest_score", "highest_score", "sample_size"];
 
 const dialog = document.querySelector("#options");
 const form = dialog.querySelector("form");
-const problem = dialog.querySelector("#options-problem");
+const errorText = dialog.querySelector("#options-error");
 
-function option(value, text) {
+function optionElement(value, text) {
   return Object.assign(document.createElement("option"), { value, textContent: text });
 }
 
-/** Fill the form with what the survey offers and what was chosen last. */
-export function prepare(survey, reviewer) {
-  const { order, show, label, by } = form.elements;
-  order.replaceChildren(...survey.orders.map((one) => option(one, ORDERS[one])));
-  show.replaceChildren(...survey.shows.map((one) => option(one, SHOWS[one])));
-  label.append(...survey.labels.map((one) => option(one, one)));
-  by.append(...survey.reviewers.map((one) => option(one, one || "nobody named")));
+/** Fill the form with the choices that the survey offers, and with its defaults. */
+export function fillForm(survey, reviewer) {
+  const fields = form.elements;
+  fields.order.replaceChildren(...survey.orders.map((order) => optionElement(order, ORDERS[order])));
+  const filters = survey.review_filters.map((filter) => optionElement(filter, REVIEW_FILTERS[filter]));
+  fields.review_filter.replaceChildren(...filters);
+  fields.label.append(...survey.labels.map((label) => optionElement(label, label)));
+  fields.reviewed_by.append(...survey.reviewers.map((name) => optionElement(name, name || "unnamed reviewer")));
   dialog.querySelector("#reviewer-field").hidden = Boolean(survey.reviewer);
-  form.elements.reviewer.required = !survey.reviewer;
-  for (const field of dialog.querySelectorAll("[data-telling]")) field.hidden = survey.is_blind;
+  fields.reviewer.required = !survey.reviewer;
+  for (const field of dialog.querySelectorAll("[data-reveals]")) field.hidden = survey.is_blind;
   dialog.querySelector("#survey-line").textContent =
-    `${survey.title}: ${survey.n_calls.toLocaleString("en")} calls` +
-    (survey.is_blind ? "; scores and what others said stay hidden until you have judged a call" : "");
-  for (const [name, value] of Object.entries(survey.choice)) form.elements[name].value = value ?? "";
-  form.elements.reviewer.value = reviewer;
-  order.addEventListener("change", offerSample);
-  offerSample();
+    `${survey.title}: ${survey.n_detections.toLocaleString("en")} detections` +
+    (survey.is_blind ? "; scores and other reviews stay hidden until you have reviewed a detection" : "");
+  for (const [name, value] of Object.entries(survey.queue_options)) fields[name].value = value ?? "";
+  fields.reviewer.value = reviewer;
+  fields.order.addEventListener("change", enableSampleSize);
+  enableSampleSize();
 }
 
-function offerSample() {
-  form.elements.sample.disabled = form.elements.order.value !== "sample";
+function enableSampleSize() {
+  form.elements.sample_size.disabled = form.elements.order.value !== "sample";
 }
 
-/** What the form says now. */
-export function chosen() {
-  const said = Object.fromEntries(new FormData(form));
-  const numbers = ["low", "high", "sample"].map((name) => [name, said[name] ? Number(said[name]) : null]);
-  return { ...said, ...Object.fromEntries(numbers), by: form.elements.by.selectedIndex > 0 ? said.by : null };
+/** The current values of the form. */
+export function formValues() {
+  const values = Object.fromEntries(new FormData(form));
+  const numbers = NUMBER_FIELDS.map((name) => [name, values[name] ? Number(values[name]) : null]);
+  const reviewed_by = form.elements.reviewed_by.selectedIndex > 0 ? values.reviewed_by : null;
+  return { ...values, ...Object.fromEntries(numbers), reviewed_by };
 }
 
-/** Ask; `begin` gets what was chosen, and may throw an error whose message is shown. */
-export function ask(begin, isFirst) {
-  problem.textContent = "";
+/** Open the dialog; `onSubmit` gets the form's values, and may throw an error whose message is shown. */
+export function openDialog(onSubmit, isFirst) {
+  errorText.textContent = "";
   dialog.querySelector("[data-close]").hidden = isFirst;
   dialog.oncancel = (event) => isFirst && event.preventDefault();
   form.onsubmit = async (event) => {
     event.preventDefault();
     try {
-      await begin(chosen());
+      await onSubmit(formValues());
       dialog.close();
     } catch (error) {
-      problem.textContent = error.message;
+      errorText.textContent = error.message;
     }
   };
   if (!dialog.open) dialog.showModal();

@@ -1,341 +1,347 @@
-// The page: one call at a time. A judgement is on disk before the next call appears.
+// The review page: one detection at a time. A review is saved before the next detection appears.
 
-import { showEnd, showFinished } from "./ending.js";
-import { asked } from "./keys.js";
-import { alarm, calm, isAlarmed, over, safely, say, sayAlso } from "./messages.js";
+import * as audio from "./audio.js";
+import { showEnd, showFinished } from "./end-screen.js";
+import { commandOf } from "./keys.js";
+import { appendStatus, clearError, hasError, ignoreErrors, showError, showStatus, withErrorShown } from "./messages.js";
 import * as options from "./options.js";
-import { get, post, Refused } from "./server.js";
-import * as sound from "./sound.js";
-import { contextBeside, draw, follow, pictureOf, soundOf, usualView, view } from "./view.js";
-import { described, facts, MARKS, opinions, precisionOf } from "./words.js";
+import { get, post, RequestRejected } from "./server.js";
+import { descriptionElements, detectionProperties, precisionText, REVIEW_TEXT, reviewTexts } from "./text.js";
+import { defaultView, draw, loadAudioOf, loadSpectrogramOf, moveCursor, neighbouringLength, view } from "./view.js";
 
-const AHEAD = 3;
-const CARDS_KEPT = 200;
+const N_PREFETCHED = 3;
+const N_CACHED_ITEMS = 200;
 
 const $ = (selector) => document.querySelector(selector);
 const [stage, plot] = ["#stage", "#plot"].map($);
 
 let survey;
 let reviewer = "";
-let queue = null; // { name, n_calls, is_sample }
-let shown = null; // { card, position, picture }
-let turn = 0; // of what is being shown; what comes late for an earlier one is not shown
-let isComing = false; // whether a call is on its way that is not shown yet
+let queue = null; // { name, n_detections, is_sample }
+let shown = null; // { item, position, spectrogram }
+let latestDisplay = 0; // counts display requests; a response to an earlier one is dropped
+let isLoading = false; // whether another detection is on its way
 let isSaving = false;
-let isTooEarly = false; // whether somebody judged, or took back, what they could not see yet
-let hasOthers = false; // has anybody else judged anything
-let judgedAt_ms = [];
-let estimatedAt_ms = 0;
-const cards = new Map(); // by position
+let wasTooEarly = false; // whether a key was pressed for a detection that was not visible yet
+let hasOtherReviewers = false;
+let reviewTimes_ms = [];
+let nextEstimate_ms = 0;
+const items = new Map(); // by position in the queue
 
-async function fetchCards(from) {
-  const mine = queue;
-  const { cards: news } = await get(`queues/${mine.name}?from=${from}&count=${AHEAD + 1}`);
-  if (mine !== queue) return;
-  for (const card of news) {
-    cards.delete(card.position);
-    cards.set(card.position, card);
+async function fetchItems(from) {
+  const requestedQueue = queue;
+  const { items: fetched } = await get(`queues/${requestedQueue.name}?from=${from}&count=${N_PREFETCHED + 1}`);
+  if (requestedQueue !== queue) return;
+  for (const item of fetched) {
+    items.delete(item.position);
+    items.set(item.position, item);
   }
-  while (cards.size > CARDS_KEPT) cards.delete(cards.keys().next().value);
+  while (items.size > N_CACHED_ITEMS) items.delete(items.keys().next().value);
 }
 
-// Showing
+// Display
 
-const isVisible = () => shown && !isComing && !$("#work").hidden;
+const isVisible = () => shown && !isLoading && !$("#work").hidden;
 
-/** Bring a call of the list to the page, with its picture at once. */
-async function go(position) {
-  const mine = ++turn;
-  isComing = true;
+/** Show the detection at a position of the queue, together with its spectrogram. */
+async function showPosition(position) {
+  const display = ++latestDisplay;
+  isLoading = true;
   stage.dataset.ready = "false";
-  hush();
+  stopAudio();
   view.pan_s = 0;
   $("#work").hidden = false;
   $("#end").hidden = true;
-  await safely(async () => {
-    if (!cards.has(position)) await fetchCards(position);
-    if (mine !== turn) return;
-    const card = cards.get(position);
-    const picture = await pictureOf(card);
-    if (mine !== turn) return;
-    isComing = false;
-    shown = { card, position, picture };
-    draw(shown.card, shown.picture, survey.rate_hz);
-    tell();
-    if (isTooEarly) sayAlso("what you pressed before this call was here did nothing");
-    isTooEarly = false;
+  await withErrorShown(async () => {
+    if (!items.has(position)) await fetchItems(position);
+    if (display !== latestDisplay) return;
+    const item = items.get(position);
+    const spectrogram = await loadSpectrogramOf(item);
+    if (display !== latestDisplay) return;
+    isLoading = false;
+    shown = { item, position, spectrogram };
+    draw(shown.item, shown.spectrogram, survey.rate_hz);
+    showDetails();
+    if (wasTooEarly) appendStatus("keys pressed before this detection was visible were ignored");
+    wasTooEarly = false;
     if ($("#autoplay").checked) play();
-    ahead(position).catch(alarm);
-  }, () => go(position));
+    prefetch(position).catch(showError);
+  }, () => showPosition(position));
 }
 
-/** Fetch what comes next, and see whether anything has been said meanwhile. */
-async function ahead(position) {
-  await fetchCards(position);
-  if (shown?.position !== position || !cards.has(position)) return;
-  shown.card = cards.get(position);
-  tell();
-  for (let next = position + 1; next <= position + AHEAD; next += 1) {
-    if (!cards.has(next)) break;
-    await pictureOf(cards.get(next));
-    if ($("#autoplay").checked) soundOf(cards.get(next));
+/** Fetch the next detections, and new reviews of the current one. */
+async function prefetch(position) {
+  await fetchItems(position);
+  if (shown?.position !== position || !items.has(position)) return;
+  shown.item = items.get(position);
+  showDetails();
+  for (let next = position + 1; next <= position + N_PREFETCHED; next += 1) {
+    if (!items.has(next)) break;
+    await loadSpectrogramOf(items.get(next));
+    if ($("#autoplay").checked) loadAudioOf(items.get(next));
   }
 }
 
-/** Show the same call with another view. */
-async function look() {
+/** Show the current detection with a changed view. */
+async function redraw() {
   if (!isVisible()) return;
-  const mine = ++turn;
+  const display = ++latestDisplay;
   stage.dataset.ready = "false";
-  await safely(async () => {
-    const picture = await pictureOf(shown.card, view.pan_s);
-    if (mine !== turn) return;
-    shown.picture = picture;
-    draw(shown.card, shown.picture, survey.rate_hz);
-    ahead(shown.position).catch(alarm);
-  }, look);
+  await withErrorShown(async () => {
+    const spectrogram = await loadSpectrogramOf(shown.item, view.pan_s);
+    if (display !== latestDisplay) return;
+    shown.spectrogram = spectrogram;
+    draw(shown.item, shown.spectrogram, survey.rate_hz);
+    prefetch(shown.position).catch(showError);
+  }, redraw);
 }
 
-function tell() {
-  const { card, position } = shown;
-  $("#place").textContent = `${(position + 1).toLocaleString("en")} of ${queue.n_calls.toLocaleString("en")}`;
-  document.title = `${position + 1} of ${queue.n_calls} · ${survey.title} · whalescan review`;
-  $("#facts").replaceChildren(...described(facts(card)));
-  const others = opinions(card.others);
-  const own = card.verdict === "unreviewed" ? [] : [`You: ${MARKS[card.verdict]}`];
-  $("#opinions").textContent = [...own, ...others].join("   ");
-  $("[data-do=others]").hidden = !hasOthers || others.length > 0 || card.verdict !== "unreviewed";
-  for (const button of document.querySelectorAll("[data-verdict]")) {
-    button.setAttribute("aria-pressed", button.dataset.verdict === card.verdict);
+function showDetails() {
+  const { item, position } = shown;
+  $("#position").textContent = `${(position + 1).toLocaleString("en")} of ${queue.n_detections.toLocaleString("en")}`;
+  document.title = `${position + 1} of ${queue.n_detections} · ${survey.title} · whalescan review`;
+  $("#properties").replaceChildren(...descriptionElements(detectionProperties(item)));
+  const others = reviewTexts(item.other_reviews);
+  const own = item.review === "unreviewed" ? [] : [`You: ${REVIEW_TEXT[item.review]}`];
+  $("#reviews").textContent = [...own, ...others].join("   ");
+  $("[data-action=others]").hidden = !hasOtherReviewers || others.length > 0 || item.review !== "unreviewed";
+  for (const button of document.querySelectorAll("[data-review]")) {
+    button.setAttribute("aria-pressed", button.dataset.review === item.review);
   }
 }
 
-async function count() {
-  const isDue = queue.is_sample && !survey.is_blind && Date.now() > estimatedAt_ms;
-  const began_ms = Date.now();
-  const { n_calls, counts, estimates, reviewers } = await get(`queues/${queue.name}/progress${isDue ? "?estimates" : ""}`);
-  hasOthers = reviewers.some((name) => name !== reviewer);
-  const n_judged = n_calls - counts.unreviewed;
-  Object.assign($("#bar"), { max: n_calls || 1, value: n_judged });
-  $("#bar").title = `${n_judged} of ${n_calls} judged`;
-  $("#tally").textContent = `${counts.yes} ✓  ${counts.no} ✗  ${counts.maybe} ?`;
-  if (isDue) {
-    estimatedAt_ms = Date.now() + 10 * (Date.now() - began_ms);
-    $("#estimate").textContent = estimates ? precisionOf(estimates) : "";
+async function updateProgress() {
+  const withEstimate = queue.is_sample && !survey.is_blind && Date.now() > nextEstimate_ms;
+  const started_ms = Date.now();
+  const path = `queues/${queue.name}/progress${withEstimate ? "?estimate" : ""}`;
+  const { n_detections, counts, estimate, reviewers } = await get(path);
+  hasOtherReviewers = reviewers.some((name) => name !== reviewer);
+  const n_reviewed = n_detections - counts.unreviewed;
+  Object.assign($("#bar"), { max: n_detections || 1, value: n_reviewed });
+  $("#bar").title = `${n_reviewed} of ${n_detections} reviewed`;
+  $("#counts").textContent = `${counts.yes} ✓  ${counts.no} ✗  ${counts.maybe} ?`;
+  if (withEstimate) {
+    nextEstimate_ms = Date.now() + 10 * (Date.now() - started_ms);
+    $("#estimate").textContent = estimate ? precisionText(estimate) : "";
   }
 }
 
-function pace() {
+function updatePace() {
   const now_ms = Date.now();
-  judgedAt_ms = [...judgedAt_ms.filter((at) => now_ms - at < 60_000), now_ms];
-  const n = judgedAt_ms.length;
-  $("#pace").textContent = n < 5 ? "" : `${Math.round(((n - 1) / (now_ms - judgedAt_ms[0])) * 60_000)} a minute`;
+  reviewTimes_ms = [...reviewTimes_ms.filter((at_ms) => now_ms - at_ms < 60_000), now_ms];
+  const n = reviewTimes_ms.length;
+  $("#pace").textContent = n < 5 ? "" : `${Math.round(((n - 1) / (now_ms - reviewTimes_ms[0])) * 60_000)} per minute`;
 }
 
-// Judging
+// Reviews
 
-const isReady = () => isVisible() && !isSaving && !isAlarmed();
+const canReview = () => isVisible() && !isSaving && !hasError();
 
-async function judge(verdict) {
-  if (!isReady()) {
-    isTooEarly ||= isSaving || isComing;
+async function saveReview(review) {
+  if (!canReview()) {
+    wasTooEarly ||= isSaving || isLoading;
     return;
   }
   isSaving = true;
-  const { card, position } = shown;
-  const mine = queue;
-  const saved = await safely(() => post("judge", { number: card.number, verdict, reviewer }), () => judge(verdict));
+  const { item, position } = shown;
+  const reviewedQueue = queue;
+  const saved = await withErrorShown(
+    () => post("reviews", { index: item.index, review, reviewer }),
+    () => saveReview(review),
+  );
   isSaving = false;
-  if (!saved || mine !== queue) return;
-  isComing = true;
+  if (!saved || reviewedQueue !== queue) return;
+  isLoading = true;
   stage.dataset.ready = "false";
-  cards.set(position, { ...saved.card, position });
-  pace();
-  const { score, others } = saved.card;
+  items.set(position, { ...saved.item, position });
+  updatePace();
+  const { score, other_reviews } = saved.item;
   const revealed = survey.is_blind && score !== null ? [`score ${score.toFixed(2)}`] : [];
-  say([`Saved: ${verdict}`, ...revealed, ...opinions(others)].join(", "));
-  await forward(true);
-  count().catch(alarm);
+  showStatus([`Saved: ${REVIEW_TEXT[review]}`, ...revealed, ...reviewTexts(other_reviews)].join(", "));
+  await showNext(true);
+  updateProgress().catch(showError);
 }
 
-async function takeBack() {
-  isTooEarly ||= isSaving;
-  if (isSaving || !queue || isAlarmed()) return;
+async function undo() {
+  wasTooEarly ||= isSaving;
+  if (isSaving || !queue || hasError()) return;
   isSaving = true;
-  const taken = await safely(() => post("take-back", { reviewer, queue: queue.name }), takeBack);
+  const undone = await withErrorShown(() => post("undo", { reviewer, queue: queue.name }), undo);
   isSaving = false;
-  if (!taken) return;
-  const { detection_id, card } = taken;
-  if (!detection_id) return say("There is nothing of yours to take back");
-  judgedAt_ms.pop();
-  if (card && card.position !== null) {
-    cards.set(card.position, card);
-    say("Taken back: judge this call anew");
-    await go(card.position);
+  if (!undone) return;
+  const { detection_id, item } = undone;
+  if (!detection_id) return showStatus("Nothing to undo");
+  reviewTimes_ms.pop();
+  if (item && item.position !== null) {
+    items.set(item.position, item);
+    showStatus("Review undone");
+    await showPosition(item.position);
   } else {
-    say(`Taken back: what you said of ${detection_id}, which is not in this list`);
+    showStatus(`Review undone: ${detection_id}, which is not in this queue`);
   }
-  count().catch(alarm);
+  updateProgress().catch(showError);
 }
 
-/** To the next call. Of a sample none may be left out, so who has judged one comes to the next that is not judged. */
-async function forward(isJudged = false) {
+/** Show the next detection. A sample must be complete, so after a review the next unreviewed detection follows there. */
+async function showNext(afterReview = false) {
   const next = shown.position + 1;
-  if (!queue.is_sample || !isJudged || cards.get(next)?.verdict === "unreviewed") {
-    return next < queue.n_calls ? go(next) : end();
+  if (!queue.is_sample || !afterReview || items.get(next)?.review === "unreviewed") {
+    return next < queue.n_detections ? showPosition(next) : endQueue();
   }
-  return toNextOpen();
+  return showNextUnreviewed();
 }
 
-async function toNextOpen() {
-  const mine = ++turn;
+async function showNextUnreviewed() {
+  const display = ++latestDisplay;
   const after = shown?.position ?? -1;
-  const open = await safely(() => get(`queues/${queue.name}/open?after=${after}`), toNextOpen);
-  if (!open || mine !== turn) return undefined;
-  return open.position === null ? end() : go(open.position);
+  const path = `queues/${queue.name}/next-unreviewed?after=${after}`;
+  const next = await withErrorShown(() => get(path), showNextUnreviewed);
+  if (!next || display !== latestDisplay) return undefined;
+  return next.position === null ? endQueue() : showPosition(next.position);
 }
 
-async function end() {
-  const mine = ++turn;
-  const progress = await safely(() => get(`queues/${queue.name}/progress?estimates`), end);
-  if (!progress || mine !== turn) return;
-  isTooEarly = false;
-  hush();
+async function endQueue() {
+  const display = ++latestDisplay;
+  const progress = await withErrorShown(() => get(`queues/${queue.name}/progress?estimate`), endQueue);
+  if (!progress || display !== latestDisplay) return;
+  wasTooEarly = false;
+  stopAudio();
   showEnd(progress);
 }
 
-async function begin(choice) {
-  const name = survey.reviewer || choice.reviewer.trim();
-  const made = await post("queues", { ...choice, reviewer: name });
-  [reviewer, queue, shown, isTooEarly] = [name, made, null, false];
-  calm();
+async function startQueue(values) {
+  const name = survey.reviewer || values.reviewer.trim();
+  const created = await post("queues", { ...values, reviewer: name });
+  [reviewer, queue, shown, wasTooEarly] = [name, created, null, false];
+  clearError();
   if (!survey.reviewer) {
     sessionStorage.setItem("reviewer", name);
     localStorage.setItem("reviewer", name);
   }
-  $("#who").textContent = name;
-  cards.clear();
-  estimatedAt_ms = 0;
-  $("#estimate").textContent = $("#place").textContent = "";
+  $("#reviewer-name").textContent = name;
+  items.clear();
+  nextEstimate_ms = 0;
+  $("#estimate").textContent = $("#position").textContent = "";
   $("#work").hidden = false;
-  count().catch(alarm);
-  await (made.n_calls ? go(0) : end());
+  updateProgress().catch(showError);
+  await (created.n_detections ? showPosition(0) : endQueue());
 }
 
-// Listening
+// Playback
 
 async function play() {
-  if ($("[data-do=play]").getAttribute("aria-pressed") === "true") {
-    return hush();
+  if ($("[data-action=play]").getAttribute("aria-pressed") === "true") {
+    return stopAudio();
   }
-  $("[data-do=play]").setAttribute("aria-pressed", "true");
+  $("[data-action=play]").setAttribute("aria-pressed", "true");
   try {
     const speed = Number($("#speed").value);
-    await sound.play(soundOf(shown.card, view.pan_s), speed, (at_s) => follow(shown.card, at_s));
+    await audio.play(loadAudioOf(shown.item, view.pan_s), speed, (at_s) => moveCursor(shown.item, at_s));
   } catch (error) {
-    hush();
-    if (!(error instanceof Refused)) return alarm(error, play);
-    say(error.message);
+    stopAudio();
+    if (!(error instanceof RequestRejected)) return showError(error, play);
+    showStatus(error.message);
   }
   return undefined;
 }
 
-function hush() {
-  sound.stop();
-  follow(shown?.card, null);
+function stopAudio() {
+  audio.stop();
+  moveCursor(shown?.item, null);
 }
 
-function speed(by) {
+function changeSpeed(step) {
   const select = $("#speed");
-  select.selectedIndex = Math.min(Math.max(select.selectedIndex + by, 0), select.length - 1);
-  hush();
+  select.selectedIndex = Math.min(Math.max(select.selectedIndex + step, 0), select.length - 1);
+  stopAudio();
 }
 
-// What buttons and keys do
+// Buttons and keys
 
-function change(news) {
+function changeView(changes) {
   if (!isVisible()) return;
-  hush();
-  Object.assign(view, news);
-  look();
+  stopAudio();
+  Object.assign(view, changes);
+  redraw();
 }
 
-async function others() {
+async function showOthers() {
   if (!shown || survey.is_blind) return;
-  const answer = await safely(() => get(`calls/${shown.card.number}?${new URLSearchParams({ reviewer })}`), others);
-  if (!answer) return;
-  Object.assign(shown.card, { others: answer.card.others });
-  tell();
-  if (!Object.keys(answer.card.others).length) say("Nobody else has judged this call");
+  const path = `detections/${shown.item.index}?${new URLSearchParams({ reviewer })}`;
+  const response = await withErrorShown(() => get(path), showOthers);
+  if (!response) return;
+  Object.assign(shown.item, { other_reviews: response.item.other_reviews });
+  showDetails();
+  if (!Object.keys(response.item.other_reviews).length) showStatus("No other reviews of this detection");
 }
 
-const ACTS = {
-  undo: takeBack,
-  next: () => isReady() && forward(),
-  previous: () => isReady() && shown.position > 0 && go(shown.position - 1),
-  play: () => isReady() && play(),
-  earlier: () => change({ pan_s: view.pan_s - view.context_s / 4 }),
-  later: () => change({ pan_s: view.pan_s + view.context_s / 4 }),
-  closer: () => change({ context_s: contextBeside(-1) }),
-  wider: () => change({ context_s: contextBeside(1) }),
-  box: () => change({ withBox: !view.withBox }),
-  reset: () => change(usualView()),
-  slower: () => speed(-1),
-  faster: () => speed(1),
-  others,
-  options: () => options.ask(begin, false),
+const ACTIONS = {
+  undo,
+  next: () => canReview() && showNext(),
+  previous: () => canReview() && shown.position > 0 && showPosition(shown.position - 1),
+  play: () => canReview() && play(),
+  earlier: () => changeView({ pan_s: view.pan_s - view.length_s / 4 }),
+  later: () => changeView({ pan_s: view.pan_s + view.length_s / 4 }),
+  "zoom-in": () => changeView({ length_s: neighbouringLength(-1) }),
+  "zoom-out": () => changeView({ length_s: neighbouringLength(1) }),
+  box: () => changeView({ withBox: !view.withBox }),
+  reset: () => changeView(defaultView()),
+  slower: () => changeSpeed(-1),
+  faster: () => changeSpeed(1),
+  others: showOthers,
+  options: () => options.openDialog(startQueue, false),
   keys: () => $("#keys").showModal(),
 };
 
-function band(text) {
+function changeBand(text) {
   const [low_hz, high_hz] = text.split("-").map(Number);
-  change({ low_hz, high_hz });
+  changeView({ low_hz, high_hz });
 }
 
-function act({ verdict, band: text, name }) {
-  if (verdict) judge(verdict);
-  else if (text) band(text);
-  else if (shown || name === "options" || name === "keys") ACTS[name]();
+function run({ review, band, action }) {
+  if (review) saveReview(review);
+  else if (band) changeBand(band);
+  else if (shown || action === "options" || action === "keys") ACTIONS[action]();
 }
 
 function onKey(event) {
-  if (event.repeat && event.key === "Enter") event.preventDefault(); // it would press the button that has the focus again
-  const wish = $("dialog[open]") ? null : asked(event);
-  if (!wish) return;
+  if (event.repeat && event.key === "Enter") event.preventDefault(); // it would press the focused button again
+  const command = $("dialog[open]") ? null : commandOf(event);
+  if (!command) return;
   event.preventDefault();
-  act(wish);
+  run(command);
 }
 
 function onClick(event) {
   const button = event.target.closest("button");
   if (!button) return;
-  const { verdict, do: name, band: text } = button.dataset;
-  if (verdict && event.detail > 1) say("The second click of a double click judges nothing");
-  else if (verdict || name || text) act({ verdict, name, band: text });
-  if (event.detail && !button.closest("dialog")) button.blur(); // else the space bar would press it once more
+  const { review, action, band } = button.dataset;
+  if (review && event.detail > 1) showStatus("Second click of a double click ignored");
+  else if (review || action || band) run({ review, action, band });
+  if (event.detail && !button.closest("dialog")) button.blur(); // the space bar would press it again
   if ("close" in button.dataset) button.closest("dialog").close();
 }
 
-let wheeled = 0;
+let wheelDistance = 0;
 function onWheel(event) {
   if (event.ctrlKey) return;
   event.preventDefault();
-  wheeled += event.deltaY;
-  if (Math.abs(wheeled) < 60) return;
-  ACTS[wheeled < 0 ? "closer" : "wider"]();
-  wheeled = 0;
+  wheelDistance += event.deltaY;
+  if (Math.abs(wheelDistance) < 60) return;
+  ACTIONS[wheelDistance < 0 ? "zoom-in" : "zoom-out"]();
+  wheelDistance = 0;
 }
 
 async function finish() {
   try {
     await post("finish", {});
   } catch (error) {
-    $("#finish-problem").textContent = error.message;
+    $("#finish-error").textContent = error.message;
     return;
   }
   $("#finish").close();
-  hush();
-  over();
+  stopAudio();
+  ignoreErrors();
   showFinished();
   document.removeEventListener("keydown", onKey);
 }
@@ -344,15 +350,15 @@ async function start() {
   document.addEventListener("keydown", onKey);
   document.addEventListener("click", onClick);
   plot.addEventListener("wheel", onWheel, { passive: false });
-  $("#open-options").onclick = $("#end-options").onclick = ACTS.options;
-  $("#open-keys").onclick = ACTS.keys;
+  $("#open-options").onclick = $("#end-options").onclick = ACTIONS.options;
+  $("#open-keys").onclick = ACTIONS.keys;
   $("#open-finish").onclick = $("#end-finish").onclick = () => $("#finish").showModal();
   $("#finish-now").onclick = finish;
-  $("#end-back").onclick = () => go(0);
-  $("#end-open").onclick = toNextOpen;
-  for (const field of [$("#speed"), $("#banded"), $("#autoplay")]) {
+  $("#end-restart").onclick = () => showPosition(0);
+  $("#end-unreviewed").onclick = showNextUnreviewed;
+  for (const field of [$("#speed"), $("#band-limited"), $("#autoplay")]) {
     field.addEventListener("change", () => {
-      hush();
+      stopAudio();
       field.blur();
     });
   }
@@ -360,14 +366,14 @@ async function start() {
   $("#title").textContent = survey.title;
   $("#key-others").hidden = survey.is_blind;
   const wide = matchMedia("(min-width: 720px)");
-  const unfold = () => ($("#tools").open = wide.matches);
-  wide.addEventListener("change", unfold);
-  unfold();
+  const openTools = () => ($("#tools").open = wide.matches);
+  wide.addEventListener("change", openTools);
+  openTools();
   const known = survey.reviewer || sessionStorage.getItem("reviewer");
-  options.prepare(survey, known || localStorage.getItem("reviewer") || "");
-  new ResizeObserver(look).observe(plot);
-  if (known) await begin(options.chosen());
-  else options.ask(begin, true);
+  options.fillForm(survey, known || localStorage.getItem("reviewer") || "");
+  new ResizeObserver(redraw).observe(plot);
+  if (known) await startQueue(options.formValues());
+  else options.openDialog(startQueue, true);
 }
 
-start().catch(alarm);
+start().catch(showError);

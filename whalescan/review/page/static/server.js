@@ -1,41 +1,41 @@
-// What the page asks the server for. Every answer is one of: what was asked for, Refused with the server's reason, or Gone.
+// Requests to the server. Each returns the content, or throws RequestRejected with the server's reason or ServerUnreachable.
 
-export class Refused extends Error {}
+export class RequestRejected extends Error {}
 
-export class Gone extends Error {}
+export class ServerUnreachable extends Error {}
 
-async function answerTo(path, request) {
-  let answer;
+async function send(path, request) {
+  let response;
   try {
-    answer = await fetch(path, request);
+    response = await fetch(path, request);
   } catch {
-    throw new Gone("The server does not answer");
+    throw new ServerUnreachable("The server does not answer");
   }
-  if (answer.ok) return answer;
-  const said = await answer.json().catch(() => ({}));
-  throw new Refused(said.problem || `The server answers ${answer.status}`);
+  if (response.ok) return response;
+  const body = await response.json().catch(() => ({}));
+  throw new RequestRejected(body.error || `The server answered with status ${response.status}`);
 }
 
 export async function get(path) {
-  return received((await answerTo(path)).json());
+  return complete((await send(path)).json());
 }
 
 export async function post(path, body) {
   const headers = { "Content-Type": "application/json" };
-  return received((await answerTo(path, { method: "POST", headers, body: JSON.stringify(body) })).json());
+  return complete((await send(path, { method: "POST", headers, body: JSON.stringify(body) })).json());
 }
 
-/** A picture or a sound, and the seconds of the recording that it holds. */
-export async function excerpt(path) {
-  const answer = await answerTo(path);
-  const [begin_s, end_s] = answer.headers.get("Whalescan-Span").split(" ").map(Number);
-  return { content: await received(answer.blob()), begin_s, end_s };
+/** An image or audio, and the span of the recording that it covers. */
+export async function getExcerpt(path) {
+  const response = await send(path);
+  const [begin_s, end_s] = response.headers.get("Whalescan-Span").split(" ").map(Number);
+  return { content: await complete(response.blob()), begin_s, end_s };
 }
 
-async function received(content) {
+async function complete(content) {
   try {
     return await content;
   } catch {
-    throw new Gone("The server stopped in the middle of an answer");
+    throw new ServerUnreachable("The connection was lost during a response");
   }
 }
