@@ -21,8 +21,7 @@ from whalescan.audio.start_times import ClockOptions
 from whalescan.cli import main
 from whalescan.core import Detection, Gap, GapKind, IntArray, Outcome, Position, Recording, RecordingResult, Status, to_ns
 from whalescan.core.intervals import subtract, union
-from whalescan.detections.presence import CountedDetection, PresenceBin, PresenceRule, presence_bins
-from whalescan.detections.time_bins import bin_edges
+from whalescan.detections.presence import CountedDetection, PresenceBin, PresenceRule, bin_edges, presence_bins
 from whalescan.report.report_data import ReportData
 from whalescan.tables.noaa.days import NoaaAnalysis
 

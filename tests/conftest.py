@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import platform
 import shutil
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +27,26 @@ settings.load_profile("repeatable")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a shell; processes of tests are interrupted
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_MUCH_MEMORY = 1600 * 2**20
+
+class _MemoryTrimmer:
+    """Returns freed memory to the system after tests that used much; glibc keeps what the network's batches took."""
+
+    STEP_BYTES = 2**28
+
+    def __init__(self) -> None:
+        self._limit_bytes = 2**30
+
+    def pytest_runtest_logfinish(self) -> None:
+        process = psutil.Process()
+        if process.memory_info().rss > self._limit_bytes:
+            gc.collect()
+            ctypes.CDLL(None).malloc_trim(0)
+            self._limit_bytes = process.memory_info().rss + self.STEP_BYTES
 
 
-def pytest_runtest_logfinish() -> None:
-    """Return freed memory to the system after a test that used much; glibc keeps what the network's batches took."""
-    if sys.platform == "linux" and psutil.Process().memory_info().rss > _MUCH_MEMORY:
-        gc.collect()
-        if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-            libc.malloc_trim(0)
+def pytest_configure(config: pytest.Config) -> None:
+    if platform.libc_ver()[0] == "glibc":
+        config.pluginmanager.register(_MemoryTrimmer())
 
 
 @pytest.fixture(scope="session")

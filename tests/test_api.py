@@ -116,7 +116,9 @@ def test_errors_are_of_the_builtin_kind_too(error: type[whalescan.WhalescanError
 
 
 def test_a_usage_error_keeps_its_parameter_on_its_way_between_processes() -> None:
-    assert pickle.loads(pickle.dumps(whalescan.UsageError("invalid hop_s", parameter="hop_s"))).parameter == "hop_s"
+    for error in (whalescan.UsageError("too long", parameter="hop_s"), whalescan.UsageError("invalid hop_s 3: expected 1")):
+        assert pickle.loads(pickle.dumps(error)).parameter == "hop_s"
+    assert whalescan.UsageError("no recordings given").parameter is None
 
 
 @pytest.mark.parametrize("name", [name for name, module in whalescan._MODULES.items() if name.islower()])
@@ -279,6 +281,9 @@ def test_other_detections_leave_the_folder_as_it_is(stored: Path) -> None:
     run = whalescan.open_run(stored)
     assert (run.files, run.hourly, run.daily) == (run.survey.files, run.survey.hourly, run.survey.daily)
     more, fewer = run.detect(0.05), run.detect(threshold=0.95)
+    for invalid in ("high", 2.0, float("nan")):
+        with pytest.raises(whalescan.UsageError, match="threshold"):
+            run.detect(invalid)  # type: ignore[arg-type]
     assert len(more) > len(run.detections) > len(fewer)
     assert snapshot(stored) == before
 

@@ -16,8 +16,15 @@ from hypothesis import strategies as st
 from whalescan import UsageError
 from whalescan.core import Gap, GapKind, IntArray, from_ns, to_ns
 from whalescan.core.intervals import subtract, union
-from whalescan.detections.presence import CountedDetection, Presence, PresenceBin, PresenceRule, presence_bins
-from whalescan.detections.time_bins import bin_edges, time_in_bins
+from whalescan.detections.presence import (
+    CountedDetection,
+    Presence,
+    PresenceBin,
+    PresenceRule,
+    bin_edges,
+    presence_bins,
+    time_in_bins,
+)
 from whalescan.tables.bins import bins_csv, gaps_csv, local_bins_csv
 
 SECOND, HOUR, DAY = 10**9, 3600 * 10**9, 86400 * 10**9

@@ -25,9 +25,8 @@ from whalescan.core import GapKind, Outcome, Position, RecordingResult, Status, 
 from whalescan.core.intervals import union
 from whalescan.core.text import percent, recording_offset
 from whalescan.detections.detection_rates import hour_of_day_rates, poisson_interval, survey_timeline
-from whalescan.detections.presence import presence_bins
+from whalescan.detections.presence import bin_edges, presence_bins
 from whalescan.detections.sampling import sample_order
-from whalescan.detections.time_bins import bin_edges
 from whalescan.report.contact_sheet import contact_sheet_view
 from whalescan.report.hour_of_day import darkness_by_hour, hour_of_day_figures
 from whalescan.report.report_data import ComplexitySeries, ContactSheet, ContactSheetEntry, ReportData

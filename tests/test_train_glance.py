@@ -20,11 +20,11 @@ from whalescan.detector.frontend import FrontEnd
 from whalescan.detector.model_file import load_glance
 from whalescan.detector.model_spec import FrontEndOptions, find_model
 from whalescan.training import glance as glance_module
-from whalescan.training.checkpoint import checkpoint_path
 from whalescan.training.glance import GlanceTraining, teach_glance
 from whalescan.training.glance_lessons import hold_back
 from whalescan.training.soundtracks import Sounds, soundtracks
 from whalescan.training.split import held_out_names
+from whalescan.training.trainer import checkpoint_path
 from whalescan.training.training_options import TrainingRunOptions
 
 pytestmark = pytest.mark.slow

@@ -25,14 +25,12 @@ from whalescan.tables.raven import annotation_bytes
 from whalescan.training import augmentation, initial_weights
 from whalescan.training import train as training
 from whalescan.training.augmentation import AugmentationOptions
-from whalescan.training.checkpoint import checkpoint_path, read_checkpoint
 from whalescan.training.datasets import DataOptions, read_dataset
-from whalescan.training.held_out_metrics import ClassMetrics, HeldOutMetrics, logits_of, measure_held_out
 from whalescan.training.simulation import upcall
 from whalescan.training.train import train, train_model
-from whalescan.training.trainer import Trainer, TrainingSet, strongest_boxes
+from whalescan.training.trainer import Trainer, TrainingSet, checkpoint_path, read_checkpoint, strongest_boxes
 from whalescan.training.training_options import FINE_TUNING, TrainData, TrainingRunOptions, TrainOptions
-from whalescan.training.training_report import Epoch, best_epoch
+from whalescan.training.training_report import ClassMetrics, Epoch, HeldOutMetrics, best_epoch, logits_of, measure_held_out
 
 SMALL = TrainOptions(epochs=1, batch_size=8, least_batches=2, average_steps=1, validation_share=0.3)
 CPU = torch.device("cpu")

@@ -83,9 +83,8 @@ if TYPE_CHECKING:
     from whalescan.tables.selections import read_selections
     from whalescan.training.datasets import Dataset
     from whalescan.training.examples import Examples
-    from whalescan.training.held_out_metrics import ClassMetrics, HeldOutMetrics
     from whalescan.training.train import train
-    from whalescan.training.training_report import Epoch, TrainingResult
+    from whalescan.training.training_report import ClassMetrics, Epoch, HeldOutMetrics, TrainingResult
 
 __all__ = [
     "Annotation",
@@ -253,13 +252,11 @@ _NAMES = {
     "whalescan.tables.selections": ("read_selections",),
     "whalescan.training.datasets": ("Dataset",),
     "whalescan.training.examples": ("Examples",),
-    "whalescan.training.held_out_metrics": (
-        "ClassMetrics",
-        "HeldOutMetrics",
-    ),
     "whalescan.training.train": ("train",),
     "whalescan.training.training_report": (
+        "ClassMetrics",
         "Epoch",
+        "HeldOutMetrics",
         "TrainingResult",
     ),
 }

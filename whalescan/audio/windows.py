@@ -75,6 +75,23 @@ def extract_windows(samples: FloatArray, grid: WindowGrid, extents: IntArray, in
     return windows
 
 
+def windows_without_audio(
+    grid: WindowGrid, n_windows: int, is_empty: BoolArray, discontinuities: Sequence[int] = ()
+) -> BoolArray:
+    """Return which windows use only samples without audio: bool ``[n_windows]``.
+
+    Args:
+        grid: the windows; window 0 begins with the first sample.
+        n_windows: number of windows.
+        is_empty: bool ``[n_samples]``, samples that are unreadable or in a drop-out.
+        discontinuities: samples where the timestamps jump, ascending.
+    """
+    n_recorded = np.concatenate([[0], np.cumsum(~is_empty)])
+    begins, ends = window_extents(grid, 0, n_windows, len(is_empty), discontinuities).T
+    without_audio: BoolArray = n_recorded[ends] == n_recorded[begins]
+    return without_audio
+
+
 def uncovered_spans(
     grid: WindowGrid, n_windows: int, n_samples: int, discontinuities: Sequence[int]
 ) -> list[tuple[int, int]]:

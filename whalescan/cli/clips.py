@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from whalescan.cli.group import echo_problem, main
-from whalescan.cli.options import DeclaredOption, path_option, quiet_option
+from whalescan.cli.options import path_option, quiet_option
 from whalescan.core import UsageError
 from whalescan.detections.sampling import Selection, SelectionOrder
 from whalescan.detections.validations import REVIEWS
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     type=float,
     metavar="SECONDS",
     show_default="1",
-    cls=DeclaredOption,
     help="Seconds before and after the detection.",
 )
 @click.option(
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
     type=float,
     metavar="SECONDS",
     show_default="that of the detection and its context",
-    cls=DeclaredOption,
     help="Length of each clip, with the detection in its middle.",
 )
 @click.option(
@@ -64,7 +62,6 @@ if TYPE_CHECKING:
     type=int,
     metavar="HZ",
     show_default="the recording's, without any change of samples",
-    cls=DeclaredOption,
     help="Sampling rate of the clips.",
 )
 @click.option("--for-training", is_flag=True, help="Validated detections in the layout that `whalescan train` reads.")

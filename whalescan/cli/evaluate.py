@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from whalescan.cli.group import main
-from whalescan.cli.options import DeclaredOption, gathered, path_option, quiet_option
+from whalescan.cli.options import gathered, path_option, quiet_option
 from whalescan.core import UsageError
 
 
@@ -49,7 +49,6 @@ from whalescan.core import UsageError
         type=click.FloatRange(0),
         metavar="SECONDS",
         show_default="1.0",
-        cls=DeclaredOption,
         help="Largest distance between the middles of a detection and its annotation.",
     ),
     click.option(

@@ -14,6 +14,10 @@
 
 from __future__ import annotations
 
+import re
+
+_INVALID = re.compile(r"invalid (\w+) ")
+
 
 class WhalescanError(Exception):
     """Base of all errors of this package. The text names the file, the place in it, and the remedy."""
@@ -24,12 +28,13 @@ class UsageError(WhalescanError, ValueError):
 
     Args:
         message: names parameters as Python does (``hop_s``); the command line replaces them by its options (``--hop``).
-        parameter: the parameter that is invalid, where it is one.
+        parameter: the parameter that is invalid, where it is one; by default that of a message ``invalid PARAMETER ...``.
     """
 
     def __init__(self, message: str, *, parameter: str | None = None) -> None:
         super().__init__(message)
-        self.parameter = parameter
+        named = _INVALID.match(message)
+        self.parameter = named[1] if parameter is None and named else parameter
 
 
 class RecordingError(WhalescanError, OSError):

@@ -158,6 +158,12 @@ class WindowScores:
     complexity: FloatArray
 
     @staticmethod
+    def missing(n_windows: int, n_classes: int) -> WindowScores:
+        """Return windows without scores, boxes and complexity: NaN throughout."""
+        scores, boxes, complexity = (np.full((n_windows, n), np.nan, np.float32) for n in (n_classes, 4, 4))
+        return WindowScores(scores, boxes, complexity)
+
+    @staticmethod
     def join(parts: list[WindowScores]) -> WindowScores:
         """Return consecutive windows as one."""
         return WindowScores(

@@ -11,8 +11,7 @@ from scipy.special import gammaincinv
 
 from whalescan.core import Gap, GapKind, IntArray, from_ns
 from whalescan.core.intervals import subtract, union
-from whalescan.detections.presence import PresenceBin
-from whalescan.detections.time_bins import time_in_bins
+from whalescan.detections.presence import PresenceBin, time_in_bins
 
 _HOUR_NS = 3600 * 10**9
 _BIN_LENGTHS_H = (1, 2, 3, 4, 6, 8, 12, 24, 48, 96, 168, 336, 672)

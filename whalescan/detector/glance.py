@@ -105,7 +105,7 @@ def start_from_detector(glance: Glance, network: nn.Module) -> None:
 
 
 def prepare_to_glance(glance: Glance, device: torch.device, dtype: torch.dtype) -> Glance:
-    """As `prepare_for_scanning` does it; the glance given must not be used any more."""
+    """As `prepare_for_inference` does it; the glance given must not be used any more."""
     glance.eval()
     glance.network = optimise_for_inference(glance.network, device, dtype)
     return glance.to(device=device)

@@ -10,14 +10,13 @@ import numpy.typing as npt
 import soxr
 
 from whalescan.audio.reading import find_dropouts
-from whalescan.core import BoolArray, FloatArray, ScoreTrack, UsageError, WindowGrid, WindowScores, invalid
+from whalescan.audio.windows import windows_without_audio
+from whalescan.core import BoolArray, FloatArray, ScoreTrack, UsageError, WindowScores, invalid
 from whalescan.detector.batching import BATCH_SIZE
 from whalescan.detector.model_spec import Model, find_model
 
 if TYPE_CHECKING:
     from whalescan.detector.glancing import AnyScorer
-
-_N_BOX, _N_COMPLEXITY = 4, 4
 
 
 def score_samples(
@@ -41,10 +40,10 @@ def score_samples(
     resampled, is_dropout = _at_rate(native, rate_hz, grid.rate_hz)
     n_windows = grid.n_windows(len(resampled))
     if n_windows == 0 or is_dropout.all():
-        return ScoreTrack(grid, model.spec.classes, _no_scores(n_windows, len(model.spec.classes)))
+        return ScoreTrack(grid, model.spec.classes, WindowScores.missing(n_windows, len(model.spec.classes)))
     scorer = _scorer(str(model.path), model.sha256, device, batch_size or BATCH_SIZE, exact)
     windows = scorer.score(resampled, grid, n_windows)
-    windows.scores[_is_silent(is_dropout, grid, n_windows)] = np.nan
+    windows.scores[windows_without_audio(grid, n_windows, is_dropout)] = np.nan
     return ScoreTrack(grid, model.spec.classes, windows)
 
 
@@ -88,20 +87,6 @@ def _at_rate(native: FloatArray, native_hz: int, rate_hz: int) -> tuple[FloatArr
     samples[: len(resampled)] = resampled
     nearest = np.minimum(np.arange(n) * native_hz // rate_hz, len(native) - 1)
     return samples, is_dropout[nearest]
-
-
-def _is_silent(is_dropout: BoolArray, grid: WindowGrid, n_windows: int) -> BoolArray:
-    """Return which windows hold nothing but digital silence, bool ``[n_windows]``."""
-    n_sounding = np.concatenate([[0], np.cumsum(~is_dropout)])
-    begins = np.arange(n_windows) * grid.hop_samples
-    ends = np.minimum(begins + grid.window_samples, len(is_dropout))
-    silent: BoolArray = n_sounding[ends] == n_sounding[begins]
-    return silent
-
-
-def _no_scores(n_windows: int, n_classes: int) -> WindowScores:
-    scores, boxes, complexity = (np.full((n_windows, n), np.nan, np.float32) for n in (n_classes, _N_BOX, _N_COMPLEXITY))
-    return WindowScores(scores, boxes, complexity)
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from distributed import get_worker
 
 from whalescan._version import __version__
 from whalescan.audio import reading, recordings
-from whalescan.audio.windows import uncovered_spans, window_extents
+from whalescan.audio.windows import uncovered_spans, windows_without_audio
 from whalescan.core import BoolArray, FloatArray, GapKind, MissingSpan, ModelError, RecordingError, WindowGrid, WindowScores
 from whalescan.core.intervals import true_runs
 from whalescan.core.profiling import StageTiming, collect_stages, stage
@@ -213,10 +213,8 @@ def score_loaded_chunk(loaded: LoadedChunk, task: ScoringTask) -> ScoredChunk:
     windows = scorer.score(loaded.samples, task.grid, chunk.n_windows, loaded.discontinuities, first_sample)
     if loaded.is_empty.any():
         is_empty = loaded.is_empty[first_sample:]
-        n_recorded = np.concatenate([[0], np.cumsum(~is_empty)])
         discontinuities = [sample - first_sample for sample in loaded.discontinuities if sample > first_sample]
-        begins, ends = window_extents(task.grid, 0, chunk.n_windows, len(is_empty), discontinuities).T
-        windows.scores[n_recorded[ends] == n_recorded[begins]] = np.nan
+        windows.scores[windows_without_audio(task.grid, chunk.n_windows, is_empty, discontinuities)] = np.nan
     return ScoredChunk(chunk, windows, loaded.missing_spans, loaded.problems, note=scorer.note)
 
 
@@ -282,9 +280,7 @@ def _missing_spans(
 
 
 def _nan_scores(chunk: Chunk, task: ScoringTask) -> WindowScores:
-    n = chunk.n_windows
-    nan = np.full((n, 4), np.nan, np.float32)
-    return WindowScores(np.full((n, len(task.model.spec.classes)), np.nan, np.float32), nan, nan)
+    return WindowScores.missing(chunk.n_windows, len(task.model.spec.classes))
 
 
 _model_lock = Lock()

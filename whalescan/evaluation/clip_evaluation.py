@@ -19,7 +19,7 @@ from whalescan.detector.model_spec import UPCALL, Model, find_model
 from whalescan.evaluation import metrics
 from whalescan.evaluation.metrics import BootstrapOptions, ConfidenceInterval, Flags, Numbers, Reliability
 from whalescan.options import ScoreOptions
-from whalescan.tables.labelled_clips import HELD_OUT, SOUND_FOLDER, TABLE_NAME, ClipRow, read_clip, read_clip_table
+from whalescan.tables.clip_tables import HELD_OUT, SOUND_FOLDER, TABLE_NAME, ClipRow, read_clip, read_clip_table
 
 _CLIPS_AT_A_TIME = 256
 _BATCH_SIZE = 32

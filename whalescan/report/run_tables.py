@@ -5,12 +5,11 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields
 from typing import Any
 
 from whalescan.core import RecordingResult, Status
 from whalescan.core.text import count
-from whalescan.options import ScoreOptions, TableOptions, WorkOptions
+from whalescan.options import ScoreOptions, TableOptions, WorkOptions, default_of, options_of
 from whalescan.report.report_data import ReportData
 from whalescan.report.svg import Table
 
@@ -29,15 +28,12 @@ _TIME_SOURCES = {
     "clock-unset": "not known: the recorder's clock was not set",
     "none": "not known: no time in the file name or the header; give the option time_format",
 }
-_DEFAULTS = {
-    option.name.removesuffix("_s"): option.default
-    for options in (ScoreOptions, TableOptions, WorkOptions)
-    for option in fields(options)
-    if option.default is not MISSING
+_DECLARED = {
+    name.removesuffix("_s"): (default_of(declaration, name), option.flag)
+    for declaration in (ScoreOptions, TableOptions, WorkOptions)
+    for name, option in options_of(declaration).items()
 }
-"""Default values by the names of options in ``run.json``."""
-_FLAGS = {"formats": "--format"}
-"""Flags that differ from the names of their options."""
+"""Default value and flag of each option, by its name in ``run.json``."""
 
 
 def failure_table(data: ReportData) -> Table | None:
@@ -84,12 +80,12 @@ def full_command(provenance: Mapping[str, Any]) -> str | None:
 
 
 def _is_default(name: str, value: Any) -> bool:
-    default = _DEFAULTS.get(name)
+    default, _ = _DECLARED.get(name, (None, ""))
     return bool(value == (list(default) if isinstance(default, tuple) else default))
 
 
 def _words(name: str, value: Any) -> list[str]:
-    flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
+    _, flag = _DECLARED.get(name, (None, f"--{name.replace('_', '-')}"))
     if isinstance(value, bool):
         return [flag] if value else []
     return [word for item in (value if isinstance(value, list) else [value]) for word in (flag, str(item))]

@@ -133,9 +133,7 @@ class _ShiftedScores:
         return slice(int(first), int(last))
 
 
-def _segments(
-    scores: ScoreFile, preceding: Sequence[ScoreFile], following: Sequence[ScoreFile]
-) -> Iterator[_Segment]:
+def _segments(scores: ScoreFile, preceding: Sequence[ScoreFile], following: Sequence[ScoreFile]) -> Iterator[_Segment]:
     """Yield a recording in segments between discontinuities; the first and last include the neighbours' windows."""
     own, n_samples = _ShiftedScores.at(0, scores), _n_samples(scores)
     context = CONTEXT_S * scores.grid.rate_hz

@@ -17,7 +17,7 @@ from whalescan.audio.start_times import ClockOptions
 from whalescan.core import Detection, Position, Recording, RecordingError, RecordingResult, ScoreTrack, Status
 from whalescan.detections import validations
 from whalescan.detections.validations import UNREVIEWED
-from whalescan.options import position_text, zone_text
+from whalescan.options import number, position_text, zone_text
 from whalescan.scores import validation_store
 from whalescan.scores.score_file import read_recording, read_scores, score_path
 from whalescan.survey import provenance
@@ -208,6 +208,7 @@ class Run:
             TableError: when the scores cannot be read.
             OutputError: when a table cannot be written.
         """
+        threshold = None if threshold is None else number("threshold", threshold)
         if not write:
             return self._detect(threshold).detections
         from whalescan.survey.run import detect  # Dask takes its time to import

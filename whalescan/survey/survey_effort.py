@@ -10,8 +10,7 @@ import numpy as np
 
 from whalescan.audio import timeline
 from whalescan.core import Gap, GapKind, IntArray, MissingSpan, RecordingResult, intervals, to_ns
-from whalescan.detections.presence import CountedDetection, PresenceBin, PresenceRule, presence_bins
-from whalescan.detections.time_bins import bin_edges
+from whalescan.detections.presence import CountedDetection, PresenceBin, PresenceRule, bin_edges, presence_bins
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from whalescan.audio import reading
 from whalescan.core import BoolArray, FloatArray, RecordingError
 from whalescan.detector.model_spec import UPCALL
-from whalescan.tables.labelled_clips import SOUND_FOLDER, TABLE_NAME, ClipRow, ClipSound, read_clip, read_clip_table
+from whalescan.tables.clip_tables import SOUND_FOLDER, TABLE_NAME, ClipRow, ClipSound, read_clip, read_clip_table
 from whalescan.training.examples import (
     CONTENT_HASH,
     DataOptions,

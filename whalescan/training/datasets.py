@@ -10,7 +10,7 @@ import numpy as np
 
 from whalescan.audio import reading, recordings
 from whalescan.core import FloatArray, RecordingError, UsageError
-from whalescan.tables.labelled_clips import TABLE_NAME
+from whalescan.tables.clip_tables import TABLE_NAME
 from whalescan.training.annotated_recordings import AnnotatedFolder, read_annotated_folder
 from whalescan.training.clip_examples import ClipFolder, contradictory_clips, read_clip_folder
 from whalescan.training.examples import DataOptions, DataProblem, Examples, ExtractionOptions, problem_lines

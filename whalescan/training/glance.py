@@ -27,7 +27,6 @@ from whalescan.detector.glance import Glance, start_from_detector
 from whalescan.detector.model_file import load_detector, write_model
 from whalescan.detector.model_spec import GlanceOptions, Model
 from whalescan.detector.network import prepare_for_inference
-from whalescan.training.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
 from whalescan.training.glance_lessons import (
     EVEN_ODDS,
     SLACK_SAMPLES,
@@ -37,7 +36,13 @@ from whalescan.training.glance_lessons import (
     read_sounds,
     strip_samples,
 )
-from whalescan.training.trainer import AveragingOptimiser, OptimiserOptions
+from whalescan.training.trainer import (
+    AveragingOptimiser,
+    OptimiserOptions,
+    checkpoint_path,
+    read_checkpoint,
+    write_checkpoint,
+)
 from whalescan.training.training_options import TrainingRunOptions
 
 _EDGE_FRAMES = 8

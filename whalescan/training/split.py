@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from whalescan.core import BoolArray, UsageError
 from whalescan.core.files import csv_bytes
-from whalescan.tables.labelled_clips import HELD_OUT, read_clip_table
+from whalescan.tables.clip_tables import HELD_OUT, read_clip_table
 from whalescan.training.examples import CONTENT_HASH, Examples
 
 _TRAINING_SHARES = (0.5, 0.0)

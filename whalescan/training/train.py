@@ -22,14 +22,19 @@ from whalescan.detector.model_file import write_model
 from whalescan.detector.model_spec import FrontEndOptions, ModelSpec, find_model
 from whalescan.detector.network import Detector
 from whalescan.training import initial_weights, training_report
-from whalescan.training.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
 from whalescan.training.datasets import Dataset, read_dataset, read_negative_windows
 from whalescan.training.examples import DataOptions, Examples
-from whalescan.training.held_out_metrics import HeldOutMetrics, logits_of, measure_held_out
 from whalescan.training.split import Split, split, split_csv
-from whalescan.training.trainer import Trainer, TrainingSet, strongest_boxes
+from whalescan.training.trainer import (
+    Trainer,
+    TrainingSet,
+    checkpoint_path,
+    read_checkpoint,
+    strongest_boxes,
+    write_checkpoint,
+)
 from whalescan.training.training_options import FINE_TUNING, TrainData, TrainingRunOptions, TrainOptions
-from whalescan.training.training_report import Epoch, TrainingResult
+from whalescan.training.training_report import Epoch, HeldOutMetrics, TrainingResult, logits_of, measure_held_out
 
 _Value = TypeVar("_Value")
 
