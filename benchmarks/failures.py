@@ -16,9 +16,8 @@ from whalescan.audio import reading
 from whalescan.core import Annotation, Recording
 from whalescan.detector.frontend import FrontEnd
 from whalescan.detector.model_spec import FrontEndOptions
-from whalescan.evaluation.annotations import AnnotationOptions, read_annotations
 from whalescan.evaluation.comparison import EvaluationOptions, compare
-from whalescan.evaluation.scored_sources import SourceOptions, read_detection_source
+from whalescan.evaluation.sources import AnnotationOptions, SourceOptions, read_annotations, read_detection_source
 
 CONTEXT_S = 3.0
 COLUMNS = 5

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import whalescan
 from benchmarks.table import Row
-from whalescan.evaluation.annotations import AnnotationOptions, read_annotations
 from whalescan.evaluation.comparison import EvaluationOptions, compare
-from whalescan.evaluation.scored_sources import SourceOptions, read_detection_source
+from whalescan.evaluation.sources import AnnotationOptions, SourceOptions, read_annotations, read_detection_source
 
 HOPS_S = (0.25, 0.5, 1.0)
 FALSE_POSITIVES_PER_HOUR = (2, 8)

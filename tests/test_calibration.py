@@ -14,11 +14,10 @@ from whalescan.detector.model_file import rewrite_model
 from whalescan.detector.model_spec import DEFAULT_MODEL, ModelSpec
 from whalescan.detector.score_calibration import log_odds
 from whalescan.evaluation import calibration
-from whalescan.evaluation.annotations import AnnotationSet
 from whalescan.evaluation.comparison import Evaluation, EvaluationOptions, compare
 from whalescan.evaluation.matching import MatchOutcome
 from whalescan.evaluation.metrics import BootstrapOptions
-from whalescan.evaluation.scored_sources import DetectionSource, RecordingDetections
+from whalescan.evaluation.sources import AnnotationSet, DetectionSource, RecordingDetections
 
 HOURS = 50
 SLOPE, OFFSET = 0.7, -2.0

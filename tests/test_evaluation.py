@@ -23,13 +23,18 @@ from whalescan.core import WindowGrid
 from whalescan.detections.validations import Validation
 from whalescan.detector.model_spec import DEFAULT_MODEL, UPCALL
 from whalescan.evaluation import clip_evaluation, evaluation_report, plots
-from whalescan.evaluation.annotations import AnnotationOptions, read_annotations
 from whalescan.evaluation.comparison import Evaluation, EvaluationOptions, compare
 from whalescan.evaluation.evaluate import evaluate_clips
 from whalescan.evaluation.evaluation_report import summary
 from whalescan.evaluation.matching import MatchOutcome
 from whalescan.evaluation.metrics import BootstrapOptions
-from whalescan.evaluation.scored_sources import DetectionSource, SourceOptions, read_detection_source
+from whalescan.evaluation.sources import (
+    AnnotationOptions,
+    DetectionSource,
+    SourceOptions,
+    read_annotations,
+    read_detection_source,
+)
 from whalescan.scores import validation_store
 from whalescan.survey.finished_run import open_finished_run
 from whalescan.training.simulation import upcall

@@ -25,7 +25,7 @@ from whalescan.detections.presence import (
     presence_bins,
     time_in_bins,
 )
-from whalescan.tables.bins import bins_csv, gaps_csv, local_bins_csv
+from whalescan.tables.csvs import bins_csv, gaps_csv, local_bins_csv
 
 SECOND, HOUR, DAY = 10**9, 3600 * 10**9, 86400 * 10**9
 ZONES = (

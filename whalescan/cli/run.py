@@ -71,7 +71,7 @@ def run(
 
     Example: whalescan run recordings/ -o out/
     """
-    from whalescan.survey.profile import stage_shares
+    from whalescan.core.profiling import stage_shares
     from whalescan.survey.run import run as run_job
     from whalescan.survey.settings import SurveyJob
 

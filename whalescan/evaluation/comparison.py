@@ -14,7 +14,6 @@ import pandas as pd
 from whalescan.core import Annotation, Recording, UsageError
 from whalescan.core.text import hours
 from whalescan.evaluation import metrics
-from whalescan.evaluation.annotations import AnnotationSet
 from whalescan.evaluation.matching import MatchOutcome, match
 from whalescan.evaluation.metrics import (
     FEW_RECORDINGS,
@@ -26,7 +25,7 @@ from whalescan.evaluation.metrics import (
     Reliability,
     ThresholdCurve,
 )
-from whalescan.evaluation.scored_sources import DetectionSource, RecordingDetections
+from whalescan.evaluation.sources import AnnotationSet, DetectionSource, RecordingDetections
 
 if TYPE_CHECKING:
     from whalescan.evaluation.calibration import CalibrationFit

@@ -10,11 +10,10 @@ from pathlib import Path
 from whalescan.core.files import check_writable
 from whalescan.detector.model_spec import UPCALL, Model
 from whalescan.evaluation import calibration, evaluation_report
-from whalescan.evaluation.annotations import AnnotationOptions, read_annotations
 from whalescan.evaluation.clip_evaluation import ClipEvaluation, ClipEvaluationOptions, score_clips
 from whalescan.evaluation.comparison import Evaluation, EvaluationOptions, compare
 from whalescan.evaluation.metrics import BootstrapOptions
-from whalescan.evaluation.scored_sources import SourceOptions, read_detection_source
+from whalescan.evaluation.sources import AnnotationOptions, SourceOptions, read_annotations, read_detection_source
 
 _CALIBRATION_PER_HOUR = 1.0
 _AnyPath = str | os.PathLike[str]

@@ -21,7 +21,6 @@ from whalescan.scores.detect import detect_all
 from whalescan.scores.score_file import ScoreFile
 from whalescan.survey.settings import OutputSettings
 from whalescan.survey.survey_effort import SurveyEffort, counted_detections, hours_and_days, survey_effort
-from whalescan.tables import bins as bin_tables
 from whalescan.tables import csvs, raven
 from whalescan.tables.formats import FORMAT_OUTPUTS, FORMATS
 from whalescan.tables.frames import BinTable, DetectionTable, FileTable
@@ -196,13 +195,13 @@ def _write_formats(output: Path, results: Sequence[RecordingResult], settings: O
 
 def _write_bins(output: Path, survey: Survey) -> None:
     """Write hours, days and gaps; with ``summary_timezone``, hours and days in local time as well."""
-    write_atomically(output / HOURLY, bin_tables.bins_csv(survey.effort.hourly))
-    write_atomically(output / DAILY, bin_tables.bins_csv(survey.effort.daily))
-    write_atomically(output / GAPS, bin_tables.gaps_csv(survey.effort.gaps))
+    write_atomically(output / HOURLY, csvs.bins_csv(survey.effort.hourly))
+    write_atomically(output / DAILY, csvs.bins_csv(survey.effort.daily))
+    write_atomically(output / GAPS, csvs.gaps_csv(survey.effort.gaps))
     timezone = survey.settings.options.summary_timezone
     for name, bins in ((LOCAL_HOURLY, survey.local_hourly), (LOCAL_DAILY, survey.local_daily)):
         if timezone:
-            write_atomically(output / name, bin_tables.local_bins_csv(bins, parse_timezone(timezone)))
+            write_atomically(output / name, csvs.local_bins_csv(bins, parse_timezone(timezone)))
         else:
             (output / name).unlink(missing_ok=True)
 

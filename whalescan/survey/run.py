@@ -11,14 +11,13 @@ from pathlib import Path
 
 from whalescan.audio import recordings
 from whalescan.core.files import check_writable
-from whalescan.core.profiling import collect_stages, stage
+from whalescan.core.profiling import PROFILE, Profile, collect_stages, stage
 from whalescan.core.text import count
 from whalescan.options import TableOptions
 from whalescan.scores import validation_store
 from whalescan.survey import provenance
 from whalescan.survey.finished_run import stored_recordings
 from whalescan.survey.outputs import Survey, check_noaa_reports, detect_survey, write_noaa_reports, write_tables
-from whalescan.survey.profile import PROFILE, Profile
 from whalescan.survey.provenance import RunRecord
 from whalescan.survey.report import write_report
 from whalescan.survey.run_folder import RunLog, exclusive_access

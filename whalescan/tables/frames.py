@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
 
 from whalescan.core import Detection, Recording, RecordingResult
 from whalescan.detections.presence import PresenceBin
-from whalescan.tables.bins import BIN_COLUMNS
-from whalescan.tables.csvs import DETECTION_COLUMNS, FILE_COLUMNS
+from whalescan.tables.csvs import BIN_COLUMNS, DETECTION_COLUMNS, FILE_COLUMNS
 
 if TYPE_CHECKING:
     from typing import Self

@@ -11,9 +11,8 @@ from click.testing import CliRunner
 
 from whalescan import TableError
 from whalescan.cli import main
-from whalescan.core.profiling import StageTiming, collect_stages, is_collecting, stage
-from whalescan.survey import profile
-from whalescan.survey.profile import Profile, stage_shares
+from whalescan.core import profiling
+from whalescan.core.profiling import Profile, StageTiming, collect_stages, is_collecting, stage, stage_shares
 
 
 def test_own_time_excludes_nested_stages() -> None:
@@ -44,7 +43,7 @@ def test_failing_stage_is_timed() -> None:
 
 
 def test_the_trace_is_limited_and_the_shares_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(profile, "MAX_SPANS", 3)
+    monkeypatch.setattr(profiling, "MAX_SPANS", 3)
     collected = Profile()
     collected.add(StageTiming("glance", i * 10**9, 10**9, 10**9, 1, 2) for i in range(5))
     collected.add([StageTiming("decode", 0, 5 * 10**9, 5 * 10**9, 1, 2)])
