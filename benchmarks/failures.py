@@ -16,7 +16,7 @@ from whalescan.audio import reading
 from whalescan.core import Annotation, Recording
 from whalescan.detector.frontend import FrontEnd
 from whalescan.detector.model_spec import FrontEndOptions
-from whalescan.evaluation.comparison import EvaluationOptions, compare
+from whalescan.evaluation.comparison import EvaluationOptions, compare_detections
 from whalescan.evaluation.sources import AnnotationOptions, SourceOptions, read_annotations, read_detection_source
 
 CONTEXT_S = 3.0
@@ -31,7 +31,7 @@ def measure(folder: Path, ignored: tuple[Path, ...], figure_path: Path) -> list[
         source = read_detection_source(Path(out), SourceOptions())
     recordings = [scored.recording for scored in source.recordings]
     annotations = read_annotations(folder, recordings, AnnotationOptions(ignored=ignored))
-    found = compare(source, annotations, EvaluationOptions())
+    found = compare_detections(source, annotations, EvaluationOptions())
     errors = [
         (event.outcome.value, event.selection, result.recording) for result in found.recordings for event in result.errors()
     ]

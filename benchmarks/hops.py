@@ -7,7 +7,7 @@ from pathlib import Path
 
 import whalescan
 from benchmarks.table import Row
-from whalescan.evaluation.comparison import EvaluationOptions, compare
+from whalescan.evaluation.comparison import EvaluationOptions, compare_detections
 from whalescan.evaluation.sources import AnnotationOptions, SourceOptions, read_annotations, read_detection_source
 
 HOPS_S = (0.25, 0.5, 1.0)
@@ -28,7 +28,7 @@ def measure(folder: Path, ignored: tuple[Path, ...] = ()) -> list[Row]:
             source = read_detection_source(Path(out), SourceOptions())
         recordings = [scored.recording for scored in source.recordings]
         annotations = read_annotations(folder, recordings, AnnotationOptions(ignored=ignored))
-        curve = compare(source, annotations, EvaluationOptions()).curve
+        curve = compare_detections(source, annotations, EvaluationOptions()).curve
         average = curve.average_precision()
         row: Row = {"hop": f"{hop_s:g} s", "calls": curve.n_calls, "hours": round(curve.hours, 2)}
         row["average precision"] = "" if average is None else round(average, 3)

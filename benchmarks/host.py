@@ -20,7 +20,7 @@ from whalescan.detector.scorer import Scorer
 from whalescan.engine import chunking, worker
 from whalescan.engine.chunking import Chunk
 from whalescan.engine.worker import ScoringTask
-from whalescan.training.simulation import SimulationOptions, simulate
+from whalescan.training.simulation import SimulationOptions, simulate_soundscape
 
 MINUTES = 60
 HOP_S = 0.5
@@ -33,7 +33,7 @@ NetworkResult = tuple[Tensor, Tensor, Tensor]
 def measure() -> list[Row]:
     """Return the rows of the table."""
     with tempfile.TemporaryDirectory() as folder:
-        samples = simulate(2000, SimulationOptions(minutes=MINUTES)).samples
+        samples = simulate_soundscape(2000, SimulationOptions(minutes=MINUTES)).samples
         low, high = Path(folder, "low.wav"), Path(folder, "high.flac")
         soundfile.write(low, samples, 2000)
         soundfile.write(high, soxr.resample(samples, 2000, 48_000), 48_000)

@@ -21,7 +21,7 @@ from whalescan.engine.dispatch import ChunkDispatcher
 from whalescan.engine.process_settings import InterruptHandler
 from whalescan.engine.worker import ScoringTask, score_chunk
 from whalescan.options import WorkOptions
-from whalescan.training.simulation import SimulationOptions, simulate
+from whalescan.training.simulation import SimulationOptions, simulate_soundscape
 
 MINUTES = 60
 HOPS_S = (0.25, 0.5, 1.0)
@@ -33,7 +33,7 @@ def measure() -> list[Row]:
     """Return the rows of the table."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "noise.wav")
-        soundfile.write(path, simulate(2000, SimulationOptions(minutes=MINUTES)).samples, 2000)
+        soundfile.write(path, simulate_soundscape(2000, SimulationOptions(minutes=MINUTES)).samples, 2000)
         out = Path(folder, "out")
         hop_s = COMPARED_HOP_S
         methods: dict[str, Callable[[], object]] = {

@@ -31,7 +31,7 @@ from whalescan.detector.network import prepare_for_inference
 from whalescan.engine.local_cluster import find_gpus, suggest_batch_size
 from whalescan.engine.process_settings import configure_for_scoring
 from whalescan.tables import csvs
-from whalescan.training.simulation import SimulationOptions, simulate
+from whalescan.training.simulation import SimulationOptions, simulate_soundscape
 
 MINUTES = 5
 HOP_S = 0.5
@@ -48,7 +48,7 @@ def measure(device_name: str) -> list[Row]:
     device = choose_device(device_name)
     configure_for_scoring()
     torch.backends.cudnn.deterministic = True
-    sound = simulate(2000, SimulationOptions(minutes=MINUTES)).samples.astype(np.float32)
+    sound = simulate_soundscape(2000, SimulationOptions(minutes=MINUTES)).samples.astype(np.float32)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         return [*_reading(Path(folder), sound), *_networks(sound, device), *_tables(sound)]
 

@@ -20,7 +20,7 @@ from whalescan.engine.dispatch import ChunkDispatcher
 from whalescan.engine.process_settings import InterruptHandler
 from whalescan.engine.worker import ScoringTask, score_chunk
 from whalescan.options import WorkOptions
-from whalescan.training.simulation import SimulationOptions, simulate
+from whalescan.training.simulation import SimulationOptions, simulate_soundscape
 
 COUNTS = (1, 2, 4, 8)
 MINUTES = 40
@@ -34,7 +34,7 @@ def measure() -> list[Row]:
     """Return the rows of the table. All counts take turns, so that other work on the machine affects them alike."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "noise.wav")
-        soundfile.write(path, simulate(2000, SimulationOptions(minutes=MINUTES)).samples, 2000)
+        soundfile.write(path, simulate_soundscape(2000, SimulationOptions(minutes=MINUTES)).samples, 2000)
         rounds = [{n: _seconds(path, n) for n in COUNTS} for _ in range(REPEATS)]
     median = {n: [statistics.median(measured[n][i] for measured in rounds) for i in range(2)] for n in COUNTS}
     return [

@@ -24,7 +24,7 @@ import soundfile
 import soxr
 
 from benchmarks.table import Row
-from whalescan.training.simulation import SimulationOptions, simulate
+from whalescan.training.simulation import SimulationOptions, simulate_soundscape
 
 HOP_S = 0.5
 YEAR_H = 8760
@@ -42,7 +42,7 @@ def measure(hours: Sequence[int], flac_hours: int, device: str) -> list[Row]:
         device: as for ``whalescan run``.
     """
     with tempfile.TemporaryDirectory() as folder:
-        samples = simulate(2000, SimulationOptions(minutes=60)).samples
+        samples = simulate_soundscape(2000, SimulationOptions(minutes=60)).samples
         low, high = Path(folder, "low.wav"), Path(folder, "high.flac")
         soundfile.write(low, samples, 2000)
         rows = [_survey("2 kHz WAV", low, n, device) for n in hours]

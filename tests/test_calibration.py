@@ -14,7 +14,7 @@ from whalescan.detector.model_file import rewrite_model
 from whalescan.detector.model_spec import DEFAULT_MODEL, ModelSpec
 from whalescan.detector.score_calibration import log_odds
 from whalescan.evaluation import calibration
-from whalescan.evaluation.comparison import Evaluation, EvaluationOptions, compare
+from whalescan.evaluation.comparison import Evaluation, EvaluationOptions, compare_detections
 from whalescan.evaluation.matching import MatchOutcome
 from whalescan.evaluation.metrics import BootstrapOptions
 from whalescan.evaluation.sources import AnnotationSet, DetectionSource, RecordingDetections
@@ -32,7 +32,7 @@ def evaluation(n: int, seed: int = 1) -> Evaluation:
     detections = [Annotation(10 * i, 10 * i + 1, 50, 350, "x", score=float(sigmoid(odds))) for i, odds in enumerate(logits)]
     calls = tuple(detections[i] for i in np.flatnonzero(is_call))
     source = DetectionSource("x", 0.5, 0.02, (RecordingDetections(recording, HOURS, tuple(detections)),))
-    return compare(source, AnnotationSet({"a": calls}, {}), EvaluationOptions(bootstrap=BootstrapOptions(0)))
+    return compare_detections(source, AnnotationSet({"a": calls}, {}), EvaluationOptions(bootstrap=BootstrapOptions(0)))
 
 
 def sigmoid(x: np.ndarray | float) -> np.ndarray:

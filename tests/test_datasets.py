@@ -18,7 +18,7 @@ from whalescan.core import Annotation
 from whalescan.detector.model_spec import UPCALL
 from whalescan.tables.raven import annotation_bytes
 from whalescan.training.datasets import DataOptions, Dataset, read_dataset, read_negative_windows
-from whalescan.training.examples import DataProblem, ExampleLabel, Examples, ExtractionOptions, problem_lines
+from whalescan.training.examples import DataProblem, ExampleLabel, Examples, ExtractionOptions, data_problem_lines
 from whalescan.training.window_sampling import MARGIN_S, LabelledSelection, place_windows
 
 RATE_HZ, WINDOW = 2000, 4000
@@ -468,7 +468,7 @@ def test_no_folder_and_empty_folder(tmp_path: Path) -> None:
 
 def test_many_problems_are_summarised() -> None:
     problems = [*(DataProblem("clips", f"clip {i}") for i in range(1000)), DataProblem("labels", "a label")]
-    lines = problem_lines(problems)
+    lines = data_problem_lines(problems)
     assert lines[:20] == tuple(f"clip {i}" for i in range(20))
     assert lines[20:] == ("and 980 more clips", "a label")
 

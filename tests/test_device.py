@@ -24,7 +24,7 @@ from whalescan.detector.model_file import load_glance
 from whalescan.detector.scorer import Scorer
 from whalescan.engine import chunking
 from whalescan.engine.process_settings import configure_for_scoring
-from whalescan.training.simulation import SimulationOptions, simulate
+from whalescan.training.simulation import SimulationOptions, simulate_soundscape
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ BATCH_SIZE = 64
 @pytest.fixture(scope="module")
 def sound() -> FloatArray:
     """Three minutes with calls: five blocks, the last one short."""
-    return simulate(2000, SimulationOptions(minutes=3, calls_per_hour=200, seed=7)).samples.astype(np.float32)
+    return simulate_soundscape(2000, SimulationOptions(minutes=3, calls_per_hour=200, seed=7)).samples.astype(np.float32)
 
 
 @pytest.fixture(scope="module", params=DEVICES)

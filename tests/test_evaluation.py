@@ -23,9 +23,9 @@ from whalescan.core import WindowGrid
 from whalescan.detections.validations import Validation
 from whalescan.detector.model_spec import DEFAULT_MODEL, UPCALL
 from whalescan.evaluation import clip_evaluation, evaluation_report, plots
-from whalescan.evaluation.comparison import Evaluation, EvaluationOptions, compare
+from whalescan.evaluation.comparison import Evaluation, EvaluationOptions, compare_detections
 from whalescan.evaluation.evaluate import evaluate_clips
-from whalescan.evaluation.evaluation_report import summary
+from whalescan.evaluation.evaluation_report import evaluation_summary
 from whalescan.evaluation.matching import MatchOutcome
 from whalescan.evaluation.metrics import BootstrapOptions
 from whalescan.evaluation.sources import (
@@ -75,7 +75,7 @@ def compare_tables(
     known = read_annotations(
         tmp_path / "known", [analysed.recording for analysed in source.recordings], annotations or AnnotationOptions()
     )
-    return compare(source, known, options or EvaluationOptions(bootstrap=FEW))
+    return compare_detections(source, known, options or EvaluationOptions(bootstrap=FEW))
 
 
 # ---------------------------------------------------------------------------------------------- recordings
@@ -126,8 +126,8 @@ def test_without_calls_false_positives_are_counted(tmp_path: Path, wavs: Path) -
     )
     assert (evaluation.curve.average_precision(), evaluation.point.recall) == (None, None)
     assert [one.point is None for one in evaluation.recommendations] == [True, False]
-    assert "not defined" in summary(evaluation)
-    evaluation_report.write(tmp_path / "out", evaluation, {})
+    assert "not defined" in evaluation_summary(evaluation)
+    evaluation_report.write_evaluation(tmp_path / "out", evaluation, {})
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["average_precision"]["value"] is None
 
 
@@ -139,7 +139,7 @@ def test_detector_without_detections(tmp_path: Path, wavs: Path) -> None:
     )
     assert evaluation.curve.average_precision() == 0
     assert all("no detections" in one.reason for one in evaluation.recommendations)
-    evaluation_report.write(tmp_path / "out", evaluation, {})
+    evaluation_report.write_evaluation(tmp_path / "out", evaluation, {})
     assert (tmp_path / "out" / "precision_recall.png").is_file()
 
 
@@ -248,7 +248,7 @@ def test_invalid_inputs(tmp_path: Path, wavs: Path, recordings: list[Recording])
     with pytest.raises(UsageError):
         BootstrapOptions(-1)
     with pytest.raises(UsageError, match="both analysed and annotated"):
-        compare(DetectionSource("x", 0.5, None, ()), known, EvaluationOptions())
+        compare_detections(DetectionSource("x", 0.5, None, ()), known, EvaluationOptions())
     for options in ({"tolerance_s": -1}, {"false_positives_per_hour": (-1,)}, {"precision": (1.1,)}):
         with pytest.raises(UsageError):
             replace(EvaluationOptions(), **options)

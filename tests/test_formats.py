@@ -17,9 +17,9 @@ from tests.builders import make_recording
 from whalescan.core import Detection, Recording, RecordingResult, UsageError
 from whalescan.tables import csvs
 from whalescan.tables.formats import FORMATS, KALEIDOSCOPE_COLUMNS, audacity, check_formats, kaleidoscope, parquet
-from whalescan.tables.raven import SelectionOptions, reviewer_path
+from whalescan.tables.raven import RavenTableOptions, reviewer_path
 
-OPTIONS = SelectionOptions("whalescan 0.1.0 test")
+OPTIONS = RavenTableOptions("whalescan 0.1.0 test")
 START = datetime(2019, 12, 31, 23, 59, 30, tzinfo=UTC)
 
 
@@ -130,7 +130,7 @@ def test_a_label_contains_the_known_parts(call: Detection, channels: int, text: 
 # ---------------------------------------------------------------------------------------------- Kaleidoscope
 
 
-def rows(deployment: list[RecordingResult], options: SelectionOptions = OPTIONS) -> list[dict[str, str]]:
+def rows(deployment: list[RecordingResult], options: RavenTableOptions = OPTIONS) -> list[dict[str, str]]:
     (content,) = kaleidoscope(deployment, options).values()
     reader = csv.DictReader(io.StringIO(content.decode(), newline=""))
     assert tuple(reader.fieldnames or ()) == KALEIDOSCOPE_COLUMNS
@@ -188,7 +188,7 @@ def test_kaleidoscope_rows_lie_in_their_recordings(deployment: list[RecordingRes
 )
 def test_folders_for_the_reviewers_computer(root: str, name: str, indir: str, folder: str) -> None:
     one = recording(name)
-    (row,) = rows(results_of(detection(), of=one), SelectionOptions("x", root))
+    (row,) = rows(results_of(detection(), of=one), RavenTableOptions("x", root))
     assert (row["INDIR"], row["FOLDER"]) == (indir, folder)
     separator = "\\" if "\\" in reviewer_path(one, root) else "/"
     parts = [part for part in (indir.rstrip(separator), folder, row["IN FILE"]) if part or root == "/"]

@@ -26,7 +26,7 @@ from whalescan.detector.model_spec import FrontEndOptions, GlanceOptions, ModelS
 from whalescan.detector.network import Detector
 from whalescan.detector.scorer import Scorer
 from whalescan.engine import chunking
-from whalescan.training.simulation import SimulationOptions, simulate
+from whalescan.training.simulation import SimulationOptions, simulate_soundscape
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ NEVER, ALWAYS = 1e9, -1e9
 def sound() -> FloatArray:
     """30 s with calls."""
     sea = SimulationOptions(minutes=0.5, calls_per_hour=600, snr_db=(6, 12), seed=4)
-    return simulate(2000, sea).samples.astype(np.float32)
+    return simulate_soundscape(2000, sea).samples.astype(np.float32)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from whalescan.detections.validations import Validation
 from whalescan.scores import validation_store
 from whalescan.survey.finished_run import open_finished_run
 from whalescan.survey.run import detect
-from whalescan.survey.run_summary import summary
+from whalescan.survey.run_summary import run_summary
 
 
 def review_in_order(out: Path, n: int) -> int:
@@ -46,10 +46,10 @@ def test_run_writes_a_report_of_its_detections(out: Path) -> None:
 
 
 def test_summary_names_the_report_and_the_review_command(out: Path) -> None:
-    result = summary(detect(out), out)
+    result = run_summary(detect(out), out)
     assert f"report      {out / 'report.html'}\n" in result
     assert result.endswith(f"whalescan review {out}")
-    assert "whalescan review" not in summary(detect(out, threshold=1.0), out)
+    assert "whalescan review" not in run_summary(detect(out, threshold=1.0), out)
 
 
 def test_report_follows_validations(out: Path) -> None:

@@ -15,7 +15,7 @@ from tests.builders import detection_at, make_recording
 from whalescan.core import Annotation, Detection, Outcome, Recording, RecordingResult, Status, TableError
 from whalescan.detections.conflict_resolution import combine_successive, resolve_conflicts
 from whalescan.detections.validations import Validation
-from whalescan.review.raven.compare import ReviewedTable, compare
+from whalescan.review.raven.compare import ReviewedTable, compare_table
 from whalescan.review.raven.deletions import relevant_thresholds
 from whalescan.review.raven.run_snapshot import RunSnapshot
 from whalescan.tables import manifest
@@ -76,7 +76,7 @@ def test_relevant_thresholds_give_the_result_of_all_thresholds(calls: list[Detec
     table = ReviewedTable(DEPLOYMENT, tuple(row(one, 100.0 * "abc".index(one.recording)) for one in kept))
     relevant = relevant_thresholds([table.scores], THRESHOLDS, validations)
     recordings = [sea_recording(name) for name in "abc"]
-    few, every = (compare(table, snapshot(calls, recordings, some, validations)) for some in (relevant, None))
+    few, every = (compare_table(table, snapshot(calls, recordings, some, validations)) for some in (relevant, None))
     assert few.notes == every.notes
     assert few.problems == every.problems == ()
     assert {(one.detection_id, one.review, one.origin) for one in few.entries} == {
@@ -158,7 +158,7 @@ def test_the_time_for_a_table_does_not_grow_with_the_run() -> None:
             path = Path(f"/back/{of.name}.whalescan.selections.txt")
             table = ReviewedTable(path, (row(detection_at(10_000, 0.8, of.name), review="yes"), drawn))
             begin = time.process_time()
-            assert len(compare(table, folder).entries) == 3
+            assert len(compare_table(table, folder).entries) == 3
             took.append(time.process_time() - begin)
         return sorted(took[1:])[5]
 

@@ -10,12 +10,12 @@ import soundfile
 from scipy import signal
 
 from whalescan import read_selections
-from whalescan.training.simulation import LABEL, SimulationOptions, simulate, write_recordings
+from whalescan.training.simulation import LABEL, SimulationOptions, simulate_soundscape, write_recordings
 
 
 def test_same_seed_same_samples() -> None:
     options = SimulationOptions(minutes=0.5, calls_per_hour=300)
-    one, same, other = simulate(2000, options), simulate(2000, options), simulate(2000, options, index=1)
+    one, same, other = simulate_soundscape(2000, options), simulate_soundscape(2000, options), simulate_soundscape(2000, options, index=1)
     np.testing.assert_array_equal(one.samples, same.samples)
     assert one.calls == same.calls
     assert other.calls != one.calls
@@ -24,7 +24,7 @@ def test_same_seed_same_samples() -> None:
 @pytest.mark.parametrize("rate", [2000, 4000])
 def test_calls_have_power_at_their_times(rate: int) -> None:
     options = SimulationOptions(minutes=2, calls_per_hour=200, snr_db=(15, 15), ships=False, humpbacks=False, knocks=False)
-    soundscape = simulate(rate, options)
+    soundscape = simulate_soundscape(rate, options)
     band = signal.butter(4, (60, 350), "bandpass", fs=rate, output="sos")
     power = signal.sosfiltfilt(band, soundscape.samples) ** 2
     assert len(soundscape.calls) >= 3
@@ -36,7 +36,7 @@ def test_calls_have_power_at_their_times(rate: int) -> None:
 
 
 def test_without_calls() -> None:
-    soundscape = simulate(2000, SimulationOptions(minutes=1, calls_per_hour=0))
+    soundscape = simulate_soundscape(2000, SimulationOptions(minutes=1, calls_per_hour=0))
     assert soundscape.calls == ()
     assert np.abs(soundscape.samples).max() <= 1
 

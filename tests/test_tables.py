@@ -19,9 +19,9 @@ from whalescan.core import GapKind, MissingSpan, OutputError, RecordingResult, W
 from whalescan.core.text import iso_utc
 from whalescan.scores.score_file import ScoreFile, read_scores, score_path, write_scores
 from whalescan.tables import csvs, raven
-from whalescan.tables.raven import SelectionOptions
+from whalescan.tables.raven import RavenTableOptions
 
-OPTIONS = SelectionOptions("whalescan 0.1.0 test")
+OPTIONS = RavenTableOptions("whalescan 0.1.0 test")
 
 
 def recording(
@@ -36,7 +36,7 @@ def detection(begin_s: float, end_s: float, name: str = "buoy_20190101T000000Z",
     return Detection(name, 1, begin_s, end_s, 90.0, 200.0, "NARW upcall", score, f"{name}-{round(begin_s * 1000):09d}")
 
 
-def table(results: list[RecordingResult], options: SelectionOptions = OPTIONS) -> pd.DataFrame:
+def table(results: list[RecordingResult], options: RavenTableOptions = OPTIONS) -> pd.DataFrame:
     return pd.read_csv(io.BytesIO(raven.table_bytes(results, options)), sep="\t", quoting=csv.QUOTE_NONE)
 
 
@@ -108,9 +108,9 @@ def test_unknown_start_time() -> None:
 )
 def test_raven_root(root: str, path: str) -> None:
     one = Recording("deep/a", Path("/survey/deep/a.wav"), "deep/a.wav", 2000, 20_000, 1, 44)
-    frame = table([RecordingResult.of(one, detections=[detection(1, 2)])], SelectionOptions("x", root))
+    frame = table([RecordingResult.of(one, detections=[detection(1, 2)])], RavenTableOptions("x", root))
     assert frame["Begin Path"].tolist() == [path]
-    assert raven.list_file_bytes([one], SelectionOptions("x", root)).decode() == f"{path}\n"
+    assert raven.list_file_bytes([one], RavenTableOptions("x", root)).decode() == f"{path}\n"
 
 
 times = st.integers(0, 10**9).map(lambda us: us / 1e6)

@@ -48,7 +48,7 @@ def test_windows_do_not_depend_on_the_chunk(
     sequence: tuple[Recording, tuple[Recording, ...]], grid: WindowGrid, batch: int
 ) -> None:
     one, following = sequence
-    within = chunking.window_extent(one, following, grid)
+    within = chunking.audio_extent(one, following, grid)
     samples = np.random.default_rng(1).standard_normal(within.n_samples).astype(np.float32)
     n = chunking.n_windows(one, following, grid)
     whole = extract_all(samples[: grid.begin_sample(n - 1) + 4000], grid, n, within.discontinuities)
@@ -65,7 +65,7 @@ def test_windows_hold_the_samples_of_their_extents(
     sequence: tuple[Recording, tuple[Recording, ...]], grid: WindowGrid
 ) -> None:
     one, following = sequence
-    within = chunking.window_extent(one, following, grid)
+    within = chunking.audio_extent(one, following, grid)
     n = chunking.n_windows(one, following, grid)
     samples = np.arange(1, within.n_samples + 1, dtype=np.float32)
     extents = window_extents(grid, 0, n, within.n_samples, within.discontinuities)

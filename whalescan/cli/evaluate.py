@@ -104,7 +104,7 @@ def evaluate(detections: Path, annotations: Path, output: Path | None, options: 
     """
     from whalescan.evaluation.evaluate import evaluate as evaluate_detections
     from whalescan.evaluation.evaluate import evaluate_clips
-    from whalescan.evaluation.evaluation_report import clip_summary, summary
+    from whalescan.evaluation.evaluation_report import clip_summary, evaluation_summary
 
     if detections.suffix == ".safetensors":
         for name in options.keys() - inspect.signature(evaluate_clips).parameters.keys():
@@ -113,6 +113,6 @@ def evaluate(detections: Path, annotations: Path, output: Path | None, options: 
     elif "clips" in options:
         raise UsageError("`clips` is for a model file and its clips, not for recordings", parameter="clips")
     else:
-        text = summary(evaluate_detections(detections, annotations, output, **options))
+        text = evaluation_summary(evaluate_detections(detections, annotations, output, **options))
     if not quiet:
         click.echo(text)

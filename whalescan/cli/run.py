@@ -85,10 +85,10 @@ def run(
 
 def _finish(survey: Survey, output: Path, quiet: bool) -> None:
     """Print the summary and the problems, and exit with the survey's status."""
-    from whalescan.survey.run_summary import problem_lines, summary
+    from whalescan.survey.run_summary import problem_lines, run_summary
 
     if not quiet:
-        click.echo(summary(survey, output))
+        click.echo(run_summary(survey, output))
     for line in problem_lines(survey):
         echo_problem(line)
     sys.exit(survey.exit_code)

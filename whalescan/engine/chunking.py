@@ -71,7 +71,7 @@ def following_recordings(
 
 
 @dataclass(frozen=True, slots=True)
-class WindowExtent:
+class AudioExtent:
     """The samples that the windows of a recording can reach.
 
     Attributes:
@@ -83,13 +83,13 @@ class WindowExtent:
     discontinuities: tuple[int, ...]
 
 
-def window_extent(recording: Recording, following: Sequence[Recording], grid: WindowGrid) -> WindowExtent:
+def audio_extent(recording: Recording, following: Sequence[Recording], grid: WindowGrid) -> AudioExtent:
     """Return the samples that the windows of a recording can reach."""
     begin, found = 0, []
     for part in (recording, *following):
         found += [begin + sample for sample in timeline.discontinuities(part, grid.rate_hz)]
         begin += part.n_samples(grid.rate_hz)
-    return WindowExtent(begin, tuple(found))
+    return AudioExtent(begin, tuple(found))
 
 
 def n_windows(recording: Recording, following: Sequence[Recording], grid: WindowGrid) -> int:

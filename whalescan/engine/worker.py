@@ -20,7 +20,7 @@ from whalescan.core.intervals import true_runs
 from whalescan.core.profiling import StageTiming, collect_stages, stage
 from whalescan.detector.batching import Batching, batching
 from whalescan.detector.model_spec import DEFAULT_MODEL, Model, find_model
-from whalescan.engine.chunking import Chunk, n_windows, window_extent
+from whalescan.engine.chunking import Chunk, audio_extent, n_windows
 from whalescan.engine.process_settings import configure_for_scoring, process_id
 from whalescan.engine.retry import retry_on_disk_error
 
@@ -187,7 +187,7 @@ def load_chunk(chunk: Chunk, task: ScoringTask) -> LoadedChunk:
     begin, end = chunk.read_span(grid, task.batching.margin_samples)
     first_sample = chunk.scored_span(grid)[0] - begin
     segment = _read_with_retry(chunk, grid.rate_hz, begin, end)
-    extent = window_extent(recording, chunk.following, grid)
+    extent = audio_extent(recording, chunk.following, grid)
     uncovered = uncovered_spans(grid, n_windows(recording, chunk.following, grid), extent.n_samples, extent.discontinuities)
     return LoadedChunk(
         chunk,

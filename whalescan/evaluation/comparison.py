@@ -191,7 +191,7 @@ def recall_name(per_hour: float) -> str:
     return f"recall at {per_hour:g} false positives per hour"
 
 
-def compare(source: DetectionSource, annotations: AnnotationSet, options: EvaluationOptions) -> Evaluation:
+def compare_detections(source: DetectionSource, annotations: AnnotationSet, options: EvaluationOptions) -> Evaluation:
     """Compare detections with annotations in the recordings that were both analysed and annotated.
 
     Raises:

@@ -11,7 +11,7 @@ from whalescan.core.files import check_writable
 from whalescan.detector.model_spec import UPCALL, Model
 from whalescan.evaluation import calibration, evaluation_report
 from whalescan.evaluation.clip_evaluation import ClipEvaluation, ClipEvaluationOptions, score_clips
-from whalescan.evaluation.comparison import Evaluation, EvaluationOptions, compare
+from whalescan.evaluation.comparison import Evaluation, EvaluationOptions, compare_detections
 from whalescan.evaluation.metrics import BootstrapOptions
 from whalescan.evaluation.sources import AnnotationOptions, SourceOptions, read_annotations, read_detection_source
 
@@ -97,9 +97,9 @@ def evaluate(
         check_writable(Path(output))
     source = read_detection_source(Path(detections), source_options)
     analysed = [one.recording for one in source.recordings]
-    evaluation = compare(source, read_annotations(Path(annotations), analysed, annotation_options), options)
+    evaluation = compare_detections(source, read_annotations(Path(annotations), analysed, annotation_options), options)
     if output is not None:
-        evaluation_report.write(Path(output), evaluation, given)
+        evaluation_report.write_evaluation(Path(output), evaluation, given)
     if model is None or calibrate is None:
         return evaluation
     return _calibrate(model, evaluation, class_name or "", Path(calibrate))

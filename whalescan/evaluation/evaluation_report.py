@@ -56,7 +56,7 @@ _MAX_RECORDINGS = 10
 # ---------------------------------------------------------------------------------------------- summary
 
 
-def summary(evaluation: Evaluation) -> str:
+def evaluation_summary(evaluation: Evaluation) -> str:
     """Return the main metrics as text for one screen."""
     curve, intervals = evaluation.curve, evaluation.intervals
     best = curve.best_f1()
@@ -173,7 +173,7 @@ def _calibration(evaluation: Evaluation) -> Iterator[str]:
 # ---------------------------------------------------------------------------------------------- files
 
 
-def write(folder: Path, evaluation: Evaluation, given: Mapping[str, object]) -> None:
+def write_evaluation(folder: Path, evaluation: Evaluation, given: Mapping[str, object]) -> None:
     """Write all files of an evaluation of recordings.
 
     Args:

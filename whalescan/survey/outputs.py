@@ -28,7 +28,7 @@ from whalescan.tables.manifest import TableWriter
 from whalescan.tables.noaa.days import NoaaAnalysis
 from whalescan.tables.noaa.makara import ANALYSES_FILE, DETECTIONS_FILE, check_makara, makara_tables, read_makara
 from whalescan.tables.noaa.pars import PARS_FILE, check_pars, pars_table, read_pars
-from whalescan.tables.raven import SelectionOptions
+from whalescan.tables.raven import RavenTableOptions
 
 _TABLE_SUFFIX = ".whalescan.selections.txt"
 DEPLOYMENT_TABLE = "deployment.whalescan.sound.selections.txt"
@@ -150,7 +150,7 @@ def _detect(
 def _write_raven(output: Path, survey: Survey, scored: Sequence[RecordingResult]) -> None:
     """Write the tables that Raven opens. A table that an analyst changed is moved aside, not overwritten."""
     settings = survey.settings
-    options = SelectionOptions(settings.detector, settings.options.raven_root)
+    options = RavenTableOptions(settings.detector, settings.options.raven_root)
     folder = output / "selections"
     contents: dict[Path, Sequence[RecordingResult]] = {
         folder / f"{result.name}{_TABLE_SUFFIX}": [replace(result, sequence_offset_s=0.0)] for result in scored
@@ -164,7 +164,7 @@ def _write_raven(output: Path, survey: Survey, scored: Sequence[RecordingResult]
 class _RavenTables(Mapping[Path, bytes]):
     """Tables by path, each made when it is read, so that those of a long survey are not in memory together."""
 
-    def __init__(self, contents: Mapping[Path, Sequence[RecordingResult]], options: SelectionOptions) -> None:
+    def __init__(self, contents: Mapping[Path, Sequence[RecordingResult]], options: RavenTableOptions) -> None:
         self._contents, self._options = contents, options
 
     def __getitem__(self, path: Path) -> bytes:
@@ -179,7 +179,7 @@ class _RavenTables(Mapping[Path, bytes]):
 
 def _write_formats(output: Path, results: Sequence[RecordingResult], settings: OutputSettings) -> None:
     """Write the further formats that the user chose, and delete those of an earlier run."""
-    options = SelectionOptions(settings.detector, settings.options.raven_root)
+    options = RavenTableOptions(settings.detector, settings.options.raven_root)
     contents = {
         output / path: content
         for name in settings.options.formats

@@ -28,7 +28,7 @@ _MISSING_STARTS = {
 }
 
 
-def summary(survey: Survey, output: Path) -> str:
+def run_summary(survey: Survey, output: Path) -> str:
     """Return hours, detections, reviews and presence as text, with the tables and the next command."""
     rows = {
         "audio": _recordings(survey),

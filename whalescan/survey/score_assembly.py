@@ -137,7 +137,7 @@ class ScoreAssembly:
         is_final, is_replaced = not unfinished.failed, _has_changed(channel.recording)
         if is_replaced:
             chunks, is_final = [self._failed_channel(channel)], False
-        extent = chunking.window_extent(channel.recording, channel.following, self._grid)
+        extent = chunking.audio_extent(channel.recording, channel.following, self._grid)
         missing_spans = _merge_spans(span for scored in chunks for span in scored.missing_spans)
         problems = [
             channel.recording.problem,
@@ -197,7 +197,7 @@ class ScoreAssembly:
 
     def _fingerprint(self, channel: Chunk) -> str:
         """Return what determines the scores of a channel: scores with equal fingerprints are equal."""
-        extent = chunking.window_extent(channel.recording, channel.following, self._grid)
+        extent = chunking.audio_extent(channel.recording, channel.following, self._grid)
         return json.dumps(
             {
                 "scoring": _SCORING_VERSION,

@@ -16,7 +16,7 @@ from whalescan.core import Detection, FloatArray, Recording, RecordingError, Rec
 from whalescan.core.files import csv_bytes
 from whalescan.core.text import iso_utc
 from whalescan.tables import raven
-from whalescan.tables.raven import SelectionOptions
+from whalescan.tables.raven import RavenTableOptions
 
 CLIP_COLUMNS = (
     "clip_name",
@@ -122,12 +122,12 @@ def clip_selections_bytes(clips: Sequence[Clip], detector: str) -> bytes:
             RecordingResult.of(clip.as_recording, detections=[clip.detection_in_clip], sequence_offset_s=offset_s)
         )
         offset_s += clip.duration_s
-    return raven.table_bytes(results, SelectionOptions(detector))
+    return raven.table_bytes(results, RavenTableOptions(detector))
 
 
 def clip_list_bytes(clips: Iterable[Clip]) -> bytes:
     """Return Raven's list of the clips, one path per line."""
-    return raven.list_file_bytes((clip.as_recording for clip in clips), SelectionOptions(""))
+    return raven.list_file_bytes((clip.as_recording for clip in clips), RavenTableOptions(""))
 
 
 def clips_csv(clips: Iterable[Clip]) -> bytes:

@@ -18,9 +18,9 @@ from typing import Any
 from whalescan.core import Detection, Recording, RecordingResult, UsageError, invalid, plain_text
 from whalescan.core.files import csv_bytes
 from whalescan.tables import csvs
-from whalescan.tables.raven import SelectionOptions, reviewer_path
+from whalescan.tables.raven import RavenTableOptions, reviewer_path
 
-FormatWriter = Callable[[Sequence[RecordingResult], SelectionOptions], Mapping[str, bytes]]
+FormatWriter = Callable[[Sequence[RecordingResult], RavenTableOptions], Mapping[str, bytes]]
 """Returns contents by path below the output folder, with ``/``."""
 
 KALEIDOSCOPE_COLUMNS = (
@@ -57,7 +57,7 @@ def check_formats(names: Iterable[str]) -> None:
             _library(module, name)
 
 
-def audacity(results: Sequence[RecordingResult], options: SelectionOptions) -> dict[str, bytes]:
+def audacity(results: Sequence[RecordingResult], options: RavenTableOptions) -> dict[str, bytes]:
     """Return Audacity labels with frequencies: ``audacity/<recording>.labels.txt``, empty without detections.
 
     A label consists of two tab-separated lines: begin, end and text; a backslash, low and high edge. This is the "extended
@@ -90,7 +90,7 @@ def _end_s(recording: Recording, detection: Detection) -> float:
     return max(min(detection.end_s, recording.duration_s), detection.begin_s)
 
 
-def kaleidoscope(results: Sequence[RecordingResult], options: SelectionOptions) -> dict[str, bytes]:
+def kaleidoscope(results: Sequence[RecordingResult], options: RavenTableOptions) -> dict[str, bytes]:
     """Return ``kaleidoscope.csv`` with one row per detection, for Kaleidoscope's "File > Open Results...".
 
     The columns are those of its own ``cluster.csv`` and ``id.csv`` that a detector can fill, with the names that other
@@ -108,7 +108,7 @@ def kaleidoscope(results: Sequence[RecordingResult], options: SelectionOptions) 
     return {"kaleidoscope.csv": csv_bytes(KALEIDOSCOPE_COLUMNS, rows)}
 
 
-def _kaleidoscope_row(recording: Recording, detection: Detection, options: SelectionOptions) -> tuple[str, ...]:
+def _kaleidoscope_row(recording: Recording, detection: Detection, options: RavenTableOptions) -> tuple[str, ...]:
     start = recording.start_utc.astimezone(UTC) if recording.start_utc else None
     manual = {"yes": detection.label, "no": f"not {detection.label}", "maybe": f"maybe {detection.label}"}
     return (
@@ -154,7 +154,7 @@ _PARQUET_TYPES = {
 }
 
 
-def parquet(results: Sequence[RecordingResult], options: SelectionOptions) -> dict[str, bytes]:
+def parquet(results: Sequence[RecordingResult], options: RavenTableOptions) -> dict[str, bytes]:
     """Return ``detections.parquet``: the columns and values of ``detections.csv`` with types.
 
     Times are in UTC to the millisecond. The file is converted from that table, so that the two cannot differ. Blank cells

@@ -40,7 +40,7 @@ _ENCODING_ERRORS = "backslashreplace"
 
 
 @dataclass(frozen=True, slots=True)
-class SelectionOptions:
+class RavenTableOptions:
     """What a table states beside the detections.
 
     Attributes:
@@ -52,7 +52,7 @@ class SelectionOptions:
     raven_root: str = ""
 
 
-def table_bytes(results: Iterable[RecordingResult], options: SelectionOptions) -> bytes:
+def table_bytes(results: Iterable[RecordingResult], options: RavenTableOptions) -> bytes:
     """Return the selection table of the detections of these recordings, in this order."""
     table = io.BytesIO()  # a deployment's table is long, so it is kept in memory once, not as rows, text and bytes
     table.write(_line(COLUMNS))
@@ -66,7 +66,7 @@ def _line(cells: Iterable[str]) -> bytes:
     return ("\t".join(map(plain_text, cells)) + "\n").encode(errors=_ENCODING_ERRORS)
 
 
-def list_file_bytes(recordings: Iterable[Recording], options: SelectionOptions) -> bytes:
+def list_file_bytes(recordings: Iterable[Recording], options: RavenTableOptions) -> bytes:
     """Return a list of the recordings in the order of the deployment's table, one path on each line."""
     return "".join(f"{plain_text(reviewer_path(recording, options.raven_root))}\n" for recording in recordings).encode(
         errors=_ENCODING_ERRORS
@@ -81,7 +81,7 @@ def reviewer_path(recording: Recording, raven_root: str) -> str:
     return raven_root.rstrip("\\/") + separator + recording.relative_path.replace("/", separator)
 
 
-def _cells(selection: int, result: RecordingResult, detection: Detection, options: SelectionOptions) -> tuple[str, ...]:
+def _cells(selection: int, result: RecordingResult, detection: Detection, options: RavenTableOptions) -> tuple[str, ...]:
     recording = result.readable_recording()
     end_s = min(detection.end_s, recording.duration_s)  # in Raven, a selection lies in one file
     return (

@@ -13,7 +13,7 @@ from whalescan.core import FloatArray, RecordingError, UsageError
 from whalescan.tables.clip_tables import TABLE_NAME
 from whalescan.training.annotated_recordings import AnnotatedFolder, read_annotated_folder
 from whalescan.training.clip_examples import ClipFolder, contradictory_clips, read_clip_folder
-from whalescan.training.examples import DataOptions, DataProblem, Examples, ExtractionOptions, problem_lines
+from whalescan.training.examples import DataOptions, DataProblem, Examples, ExtractionOptions, data_problem_lines
 
 __all__ = ["DataOptions", "Dataset", "NegativeWindows", "read_dataset", "read_negative_windows"]
 _UNREADABLE = "recordings without calls that cannot be used, or only in part"
@@ -70,7 +70,7 @@ def read_dataset(
     is_contradictory, contradictions = contradictory_clips(clips)
     examples = _concatenate([clips.select(~is_contradictory), *(part.examples for part in of_recordings)], empty)
     parts = [*of_clips, *of_recordings]
-    problems = problem_lines([*(problem for part in parts for problem in part.problems), *contradictions])
+    problems = data_problem_lines([*(problem for part in parts for problem in part.problems), *contradictions])
     obstacles += _missing_examples(examples, classes)
     if obstacles:
         raise UsageError(_report(obstacles, problems))
@@ -175,7 +175,7 @@ def read_negative_windows(inputs: Sequence[str], rate_hz: int, window_samples: i
         lost = np.lib.stride_tricks.sliding_window_view(sound.is_unreadable, window_samples)[::hop_samples]
         parts.append(windows[~lost.any(axis=1)])
         names += [recording.name] * len(parts[-1])
-    lines = problem_lines(problems)
+    lines = data_problem_lines(problems)
     if not names:
         raise UsageError("\n  ".join([f"{', '.join(inputs)}: no recording has a complete, readable window:", *lines]))
     return NegativeWindows(np.concatenate(parts), tuple(names), lines)

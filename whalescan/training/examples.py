@@ -198,7 +198,7 @@ class DataProblem:
     text: str
 
 
-def problem_lines(problems: Iterable[DataProblem]) -> tuple[str, ...]:
+def data_problem_lines(problems: Iterable[DataProblem]) -> tuple[str, ...]:
     """Return one line per problem, grouped by kind: at most 20 of a kind, and the number of the others."""
     by_kind: dict[str, list[str]] = defaultdict(list)
     for problem in problems:

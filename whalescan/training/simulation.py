@@ -79,14 +79,14 @@ def write_recordings(folder: Path, n: int, options: SimulationOptions) -> Iterat
         suffix, rate_hz = _FORMATS[index % len(_FORMATS)]
         begin = _BEGIN_UTC + index * timedelta(minutes=options.minutes)
         path = folder / f"SIM_{begin:%Y%m%dT%H%M%SZ}{suffix}"
-        soundscape = simulate(rate_hz, options, index)
+        soundscape = simulate_soundscape(rate_hz, options, index)
         folder.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, soundscape.samples, rate_hz, subtype="PCM_16")
         write_atomically(path.with_suffix(".selections.txt"), annotation_bytes(soundscape.calls))
         yield path, len(soundscape.calls)
 
 
-def simulate(rate_hz: int, options: SimulationOptions, index: int = 0) -> Soundscape:
+def simulate_soundscape(rate_hz: int, options: SimulationOptions, index: int = 0) -> Soundscape:
     """Return a recording; another ``index`` gives another recording with the same options."""
     random = np.random.default_rng([options.seed, index])
     n = round(options.minutes * 60 * rate_hz)

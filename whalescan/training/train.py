@@ -266,7 +266,7 @@ class _TrainingRun:
             write_checkpoint(checkpoint_path(self.output), self.fingerprint, self.trainer.state(), targets, epochs)
         n_training, n_held_out = len(self.training_set.windows), len(self.held_out)
         result = TrainingResult(self.output, self.dataset, tuple(self.epochs), n_training, n_held_out)
-        training_report.write(result, spec)
+        training_report.write_training_report(result, spec)
         return result
 
     def _is_finished(self) -> bool:

@@ -209,7 +209,7 @@ def provenance(
     }
 
 
-def write(result: TrainingResult, spec: ModelSpec) -> None:
+def write_training_report(result: TrainingResult, spec: ModelSpec) -> None:
     """Write ``.metrics.json`` and ``.curves.png`` beside the model."""
     metrics = {
         "model": result.model.name,

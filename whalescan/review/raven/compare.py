@@ -81,7 +81,7 @@ class TableComparison:
     notes: tuple[str, ...]
 
 
-def compare(table: ReviewedTable, snapshot: RunSnapshot) -> TableComparison:
+def compare_table(table: ReviewedTable, snapshot: RunSnapshot) -> TableComparison:
     """Compare a table with the run that wrote it.
 
     A row is identified by its detection ID. A second row with the same ID elsewhere, and a row without an ID, is a call that

@@ -13,7 +13,7 @@ from whalescan.core.text import list_some
 from whalescan.detections.conflict_resolution import ConflictResolution, combine_successive, resolve_conflicts
 from whalescan.detections.detection_rule import DetectionRule
 from whalescan.detections.validations import UNREVIEWED, Validation, carried_over_validations, carry_over, same_box
-from whalescan.review.raven.compare import ReviewedTable, TableComparison, compare, read_reviewed_table
+from whalescan.review.raven.compare import ReviewedTable, TableComparison, compare_table, read_reviewed_table
 from whalescan.review.raven.deletions import relevant_thresholds
 from whalescan.review.raven.run_snapshot import RunSnapshot
 from whalescan.scores import validation_store
@@ -170,7 +170,7 @@ def _compare_all(
     versions: Sequence[Sequence[ReviewedTable]], snapshot: RunSnapshot
 ) -> tuple[list[TableComparison], ConflictResolution]:
     """Compare each table with the run, and resolve conflicts between the tables."""
-    comparisons = [[compare(table, snapshot) for table in group] for group in versions]
+    comparisons = [[compare_table(table, snapshot) for table in group] for group in versions]
     entries = (
         entry
         for group in comparisons

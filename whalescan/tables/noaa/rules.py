@@ -242,9 +242,7 @@ def raise_metadata_problems(parameter: str, problems: Sequence[TableProblem]) ->
 def _problem_list(problems: Sequence[TableProblem]) -> str:
     shown = [str(problem) for problem in problems[:_SHOWN_PROBLEMS]]
     more = len(problems) - len(shown)
-    return "\n  ".join(
-        [f"{count(len(problems), 'problem')}:", *shown, *([f"and {more} more"] if more else [])]
-    )
+    return "\n  ".join([f"{count(len(problems), 'problem')}:", *shown, *([f"and {more} more"] if more else [])])
 
 
 def rows_csv(columns: Sequence[NoaaColumn], rows: Sequence[Row]) -> bytes:
