@@ -141,6 +141,7 @@ def test_folder_without_problems(shelf: Path) -> None:
     assert "<yyyy>" in result.stdout
 
 
+@pytest.mark.slow
 @without_measurement
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_every_problem_is_shown_with_path_and_remedy(shelf: Path, tmp_path: Path, name: str) -> None:

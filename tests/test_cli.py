@@ -22,6 +22,7 @@ def wav(sea: Path) -> Path:
     return next(sea.glob("*.wav"))
 
 
+@pytest.mark.slow
 def test_run_detect_and_run_again_from_run_json(wav: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = run_command("run", wav, "-o", out, "--hop", 1, "--threshold", 0.99)
@@ -59,6 +60,7 @@ def test_a_bad_recording_is_named_and_the_exit_code_is_3(wav: Path, tmp_path: Pa
     assert "0 bytes" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_clock_without_a_zone_is_a_loud_warning(wav: Path, tmp_path: Path) -> None:
     (tmp_path / "x_20190101_000000.wav").write_bytes(wav.read_bytes())
     result = run_command("run", tmp_path / "x_20190101_000000.wav", "-o", tmp_path / "out", "--hop", 2)
@@ -103,6 +105,7 @@ def options_of(out: Path) -> dict[str, object]:
     return options
 
 
+@pytest.mark.slow
 def test_detect_keeps_earlier_options_and_an_empty_text_clears_one(wav: Path, tmp_path: Path) -> None:
     words = ("--format", "audacity", "--format", "kaleidoscope", "--format", "audacity", "--raven-root", "D:/survey")
     assert run_command("run", wav, "-o", tmp_path, "--hop", 2, "-q", "--summary-timezone", "UTC-5", *words).exit_code == 0

@@ -90,6 +90,7 @@ def test_clips_have_the_samples_of_the_recordings(out: Path, tmp_path: Path) -> 
         assert soundfile.info(clip).subtype == ("PCM_24" if "deep" in call.recording else "PCM_16")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [("--length", "4"), ("--length", "4", "--rate", "1000"), ("--length", "0.5")])
 def test_clips_of_fixed_length(out: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
     run = open_finished_run(out)

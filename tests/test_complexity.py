@@ -146,6 +146,7 @@ def test_complexity_does_not_depend_on_gain(exponent: int) -> None:
     assert torch.equal(complexity(power * 2.0**exponent), complexity(power))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("averaged", "c_sq", "c_jsd", "c_tv"),
     [(1, 0.0136, 0.1444, 0.1206), (4, 0.0037, 0.0442, 0.0368), (16, 0.00095, 0.0116, 0.0097)],

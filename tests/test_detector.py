@@ -292,6 +292,7 @@ def test_each_window_has_scores(scorer: Scorer, noise: FloatArray) -> None:
     assert ((scored.scores >= 0) & (scored.scores <= 1)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_samples", [1, 2, 255, 1999, 3999, 4001])
 def test_short_recordings_are_scored(scorer: Scorer, noise: FloatArray, n_samples: int) -> None:
     grid = scorer.spec.grid(0.5)
@@ -306,6 +307,7 @@ def test_batch_size_moves_scores_by_less_than_a_hundredth(scorer: Scorer, random
     np.testing.assert_allclose(scorer.score(noise, grid, 17).scores, other, atol=0.01)
 
 
+@pytest.mark.slow
 def test_batches_too_large_for_memory_are_scored_in_parts(
     random_model: Path, noise: FloatArray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -294,6 +294,7 @@ def test_run_against_annotations(out: Path, sea: Path, tmp_path: Path) -> None:
     assert (tmp_path / "again" / "curve.csv").read_bytes() == (tmp_path / "curve.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_detections_at_the_lowest_score_contain_those_of_the_run(out: Path) -> None:
     found = pd.read_csv(out / "detections.csv").groupby("recording")
     source = read_detection_source(out, SourceOptions())
@@ -379,6 +380,7 @@ def test_a_model_on_clips(labelled: Path, tmp_path: Path) -> None:
     assert (tmp_path / "receiver_operating.png").is_file()
 
 
+@pytest.mark.slow
 def test_list_of_clips(labelled: Path, tmp_path: Path) -> None:
     split = tmp_path / "split.csv"
     split.write_text("clip_name,side\ntrain0.aiff,validation\ntrain1.aiff,validation\ntrain3.aiff,training\nx,validation\n")
@@ -406,6 +408,7 @@ def test_invalid_clips(labelled: Path, tmp_path: Path) -> None:
         assert complaint in result.stderr
 
 
+@pytest.mark.slow
 def test_clips_with_names_of_classes_as_labels(labelled: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(labelled, tmp_path / "clips")
     table = pd.read_csv(folder / "train.csv")
@@ -418,6 +421,7 @@ def test_clips_with_names_of_classes_as_labels(labelled: Path, tmp_path: Path) -
     assert found.to_frame()["score"].tolist() == found.scores.tolist()
 
 
+@pytest.mark.slow
 def test_clips_for_training_are_evaluated(out: Path, tmp_path: Path) -> None:
     run = shutil.copytree(out, tmp_path / "run")
     detections = open_finished_run(run).read_detections()

@@ -59,6 +59,7 @@ def random_validations(calls: tuple[Detection, ...], seed: int) -> list[Validati
     return [*reviewed, *moved, Validation.of_detection(added, "yes", "added")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_validations_since_the_tables_were_written_are_included(out: Path, seed: int) -> None:
     validation_store.append_validations(out, random_validations(open_finished_run(out).read_detections(), seed))

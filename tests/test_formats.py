@@ -223,6 +223,7 @@ def test_parquet_without_pyarrow_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
         parquet(results_of(detection()), OPTIONS)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(deployments)
 def test_parquet_equals_the_csv(deployment: list[RecordingResult]) -> None:

@@ -80,6 +80,7 @@ def test_an_unchanged_table_adds_nothing(out: Path) -> None:
     assert not (out / validation_store.VALIDATIONS_FILE).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "review"), [("yes", "yes"), (" YES ", "yes"), ("y", "yes"), ("N", "no"), ("?", "maybe"), ("Maybe", "maybe")]
 )
@@ -96,6 +97,7 @@ def test_the_review_cell_is_stored(out: Path, cell: str, review: str) -> None:
     assert review_of(out)[first] == review
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["yes", "no", "maybe", "deleted"])
 def test_a_review_of_an_heir_applies_to_the_lost_detection(out: Path, cell: str) -> None:
     path = recording_table(out)
@@ -165,6 +167,7 @@ def test_double_rows_and_windows_line_ends_are_accepted(out: Path) -> None:
     assert len(stored(out)) == 1, "a row in a waveform only counts as a row"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", ["both", "stale", "sound", "blank"])
 @pytest.mark.parametrize("of_deployment", [True, False])
 def test_a_moved_box_is_stored_for_both_ways_of_opening_a_table(out: Path, offset: str, of_deployment: bool) -> None:
@@ -243,6 +246,7 @@ def test_a_box_that_extends_into_the_next_recording_is_kept() -> None:
     assert snapped_edges(Annotation(39.5, 39.9, 90, 200, "upcall"), 39.5, call, file) == pytest.approx((39.5, 39.9, 90, 200))
 
 
+@pytest.mark.slow
 def test_rows_without_an_id_are_added_calls(out: Path) -> None:
     path = out / DEPLOYMENT
     second = pd.read_csv(out / "files.csv").iloc[1]
@@ -342,6 +346,7 @@ def test_contradictory_tables_give_maybe(out: Path) -> None:
     assert imported.exit_code == 3
 
 
+@pytest.mark.slow
 def test_a_detection_that_the_table_never_showed_is_not_deleted(out: Path) -> None:
     """The table was written at a high threshold, and later ones at a lower threshold."""
     scores = sorted(float(row["Score"]) for row in rows_of(out / DEPLOYMENT))
@@ -384,6 +389,7 @@ def test_a_review_applies_at_every_threshold(out: Path) -> None:
     assert len(stored(out)) < len(scores), "a detection shown at any threshold does not determine the table's"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -459,6 +465,7 @@ def kept_versions(out: Path) -> list[str]:
     return sorted(path.name.split(".reviewed-")[1] for path in out.rglob("*.reviewed-*"))
 
 
+@pytest.mark.slow
 def test_kept_versions_undo_no_later_review(out: Path) -> None:
     path = recording_table(out)
     first, second, *_ = (row["Detection ID"] for row in rows_of(path))
@@ -480,6 +487,7 @@ def test_kept_versions_undo_no_later_review(out: Path) -> None:
     assert len(import_review(out, sorted(out.rglob("*.reviewed-1.*"))).notes) == 1
 
 
+@pytest.mark.slow
 def test_of_successive_versions_the_last_review_counts(out: Path) -> None:
     path = recording_table(out)
     first, second, third, *_ = (row["Detection ID"] for row in rows_of(path))
@@ -495,6 +503,7 @@ def test_of_successive_versions_the_last_review_counts(out: Path) -> None:
     assert (imported.problems, imported.n_tables) == ((), 3)
 
 
+@pytest.mark.slow
 def test_a_repeated_review_is_new(out: Path) -> None:
     path = recording_table(out)
     first, untouched = rows_of(path)[0]["Detection ID"], rows_of(path)
@@ -586,6 +595,7 @@ def test_after_an_interrupted_write_no_table_counts_as_changed(out: Path, monkey
     assert import_review(out, [out / "selections"]).counts == ImportCounts()
 
 
+@pytest.mark.slow
 def test_a_row_reviewed_before_does_not_determine_the_threshold(out: Path) -> None:
     """A detection confirmed at a low threshold stays in tables at a high one; a ``no`` there deletes no others."""
     weak = min(rows_of(out / DEPLOYMENT), key=lambda row: float(row["Score"]))
@@ -615,6 +625,7 @@ def test_an_impossible_report_is_an_error_before_anything_is_stored(out: Path, t
     assert validation_store.read_validations(out) == {}
 
 
+@pytest.mark.slow
 def test_a_box_with_one_changed_column_stays_after_a_second_import(out: Path) -> None:
     path = recording_table(out)
     note = {"Begin Time (s)": "17.0", "End Time (s)": "18.0", "Low Freq (Hz)": "60", "High Freq (Hz)": "200", "Channel": "1"}
@@ -631,6 +642,7 @@ def test_a_box_with_one_changed_column_stays_after_a_second_import(out: Path) ->
         assert [validation.begin_s for validation in validation_store.read_validations(out).values()] == [19.0]
 
 
+@pytest.mark.slow
 def test_tables_with_different_boxes_move_a_detection_once(out: Path) -> None:
     path = recording_table(out)
     tables = []
@@ -650,6 +662,7 @@ def test_tables_with_different_boxes_move_a_detection_once(out: Path) -> None:
         assert validation_store.read_validations(out) == before
 
 
+@pytest.mark.slow
 def test_a_moved_and_deleted_detection_is_restored_with_its_box(out: Path) -> None:
     path = recording_table(out)
     detection_id = rows_of(path)[0]["Detection ID"]
@@ -669,6 +682,7 @@ def test_a_moved_and_deleted_detection_is_restored_with_its_box(out: Path) -> No
     assert validation_store.read_validations(out)[detection_id].low_hz == 61.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("label", "taken", "n_notes"), [("", "NARW upcall", 0), ("narw UpCall", "NARW upcall", 0), ("moan", "moan", 1)]
 )

@@ -159,6 +159,7 @@ def test_garbage_at_the_end(tmp_path: Path, garbage: bytes) -> None:
     assert path.stat().st_size == pytest.approx(ends[-1] * 4 / 3, rel=0.1), "the garbage is gone"
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.data())
 def test_damaged_bytes_never_give_wrong_scores(data: st.DataObject) -> None:
@@ -176,6 +177,7 @@ def test_damaged_bytes_never_give_wrong_scores(data: st.DataObject) -> None:
         assert content([NEXT])[0] in content(journal_at(path).read())
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "x.journal"
     ends = write_journal(path, CHUNKS)

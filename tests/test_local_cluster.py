@@ -162,6 +162,7 @@ def test_options_that_contradict_each_other(parameter: str, options: dict[str, o
     assert refused.value.parameter == parameter
 
 
+@pytest.mark.slow
 def test_short_surveys_use_threads_and_long_ones_processes() -> None:
     with worker_pool(WorkOptions(workers=3, in_processes=True), 60) as workers:
         assert workers.shares_memory

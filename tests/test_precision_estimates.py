@@ -67,6 +67,7 @@ CASES = pytest.mark.parametrize(
 """Number of reviewed detections, and the power of the score that gives the probability of a true positive."""
 
 
+@pytest.mark.slow
 @CASES
 def test_95_percent_intervals_hold_the_true_precision(n: int, power: float) -> None:
     held = [

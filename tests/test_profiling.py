@@ -60,6 +60,7 @@ def test_a_run_without_a_profile_has_no_shares(tmp_path: Path) -> None:
         stage_shares(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_profiled_run_writes_its_stages(sea: Path, tmp_path: Path) -> None:
     command = ["run", str(sea), "-o", str(tmp_path / "out"), "--hop", "1", "-q", "--profile"]
     result = CliRunner().invoke(main, command)

@@ -39,6 +39,7 @@ def test_segments_agree_with_resampling_the_whole_recording(long_recordings: dic
     assert not segment.is_unreadable.any()
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(data=st.data())
 @pytest.mark.parametrize("rate", [600, 2000, 11_025])

@@ -117,6 +117,7 @@ def test_invalid_positions_are_refused(text: str) -> None:
         Position.parse(text)
 
 
+@pytest.mark.slow
 def test_report_without_recordings_names_their_paths(sea: Path, tmp_path: Path) -> None:
     there = shutil.copytree(sea, tmp_path / "there")
     whalescan.scan(there, tmp_path / "out", hop_s=1.0, threshold=0.3)

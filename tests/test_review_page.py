@@ -655,6 +655,7 @@ def test_invalid_reviews_are_not_stored(out: Path) -> None:
     assert not (out / validation_store.VALIDATIONS_FILE).exists()
 
 
+@pytest.mark.slow
 def test_a_missing_recording_is_named_and_its_detections_can_be_reviewed(sea: Path, tmp_path: Path) -> None:
     shutil.copytree(sea, tmp_path / "sea")
     whalescan.scan(tmp_path / "sea", tmp_path / "out", hop_s=1.0, threshold=0.3)

@@ -366,6 +366,7 @@ def test_failed_chunk_is_scored_again_by_the_next_run(
     assert contents(tmp_path) == contents(out)
 
 
+@pytest.mark.slow
 def test_absent_scheduler(sea: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "CONNECT_TIMEOUT_S", 1)
     with pytest.raises(UsageError, match=r"127\.0\.0\.1:1"):

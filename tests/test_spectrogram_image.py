@@ -74,6 +74,7 @@ def test_missing_samples_are_white_and_not_in_the_median() -> None:
     assert np.all(pixels(spectrogram_image(nothing, 0, 500).png) == 255)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 2, 50, 255, 257])
 def test_shortest_excerpts_have_images(n: int) -> None:
     sound = Excerpt(np.ones(n, np.float32), np.zeros(n, np.bool_), RATE_HZ, 0)

@@ -217,6 +217,7 @@ def test_hard_negatives_change_the_second_epoch(clips: Path, imagenet: Path, sea
     assert losses[0][1]["loss"] != losses[1][1]["loss"]
 
 
+@pytest.mark.slow
 def test_no_training_examples_of_a_class(clips: Path, tmp_path: Path) -> None:
     calls = tuple(f"train{i}.aiff" for i in range(1, 40, 2))
     with pytest.raises(UsageError, match="no training examples left of NARW upcall"):
