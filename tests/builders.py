@@ -67,7 +67,7 @@ def recording_at(begin_s: float, length_s: float, folder: str = "a", recorder: s
     name = f"{folder}/{recorder}{begin_s:g}"
     return Recording(
         name=name,
-        path=Path("/sea") / f"{name}.wav",
+        path=Path("/survey") / f"{name}.wav",
         relative_path=f"{name}.wav",
         rate_hz=rate_hz,
         n_frames=round(length_s * rate_hz),
@@ -211,7 +211,7 @@ def simulated_report_data(
     starts = [SURVEY_BEGIN + timedelta(minutes=30 * i) if has_clock else None for i in range(n_files)]
     recordings = [
         Recording(
-            f"{name}-{i:05d}", Path(f"/sea/{name}-{i:05d}.wav"), f"{i}.wav", 2000, 3_600_000, 1, 7_200_044, start, "name"
+            f"{name}-{i:05d}", Path(f"/survey/{name}-{i:05d}.wav"), f"{i}.wav", 2000, 3_600_000, 1, 7_200_044, start, "name"
         )
         for i, start in enumerate(starts)
     ]
@@ -258,7 +258,7 @@ def simulated_report_data(
         sheets=(),
         provenance={
             "detector": "whalescan 0.5.0 narw",
-            "recordings": ["/sea/of recordings"],
+            "recordings": ["/survey/of recordings"],
             "options": {"hop": 0.5, "exact": True, "formats": ["audacity", "parquet"], "threshold": None, "workers": 0},
             "model": {"sha256": "0d333ae4"},
         },

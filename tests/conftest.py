@@ -50,26 +50,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def sea(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def simulated_recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three recordings of 40 s that follow one another: 2 kHz WAV, 4 kHz FLAC, 2 kHz AIFF, with the true calls."""
-    folder = tmp_path_factory.mktemp("sea")
+    folder = tmp_path_factory.mktemp("simulated")
     options = SimulationOptions(minutes=2 / 3, calls_per_hour=400, snr_db=(8, 12), ships=False, humpbacks=False, seed=3)
     list(write_recordings(folder, 3, options))
     return folder
 
 
 @pytest.fixture(scope="session")
-def scanned(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results of a run on the sea; not to be changed."""
-    folder = tmp_path_factory.mktemp("scanned")
-    whalescan.scan(sea, folder, hop_s=1.0, threshold=0.3)
+def finished_output(simulated_recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of a run on the simulated recordings; not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    whalescan.scan(simulated_recordings, folder, hop_s=1.0, threshold=0.3)
     return folder
 
 
 @pytest.fixture
-def out(scanned: Path, tmp_path: Path) -> Path:
+def out(finished_output: Path, tmp_path: Path) -> Path:
     """The same, to be changed."""
-    return shutil.copytree(scanned, tmp_path / "out")
+    return shutil.copytree(finished_output, tmp_path / "out")
 
 
 @pytest.fixture

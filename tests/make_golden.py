@@ -110,9 +110,9 @@ def _name(moment: datetime) -> str:
     return f"NS_{moment:%Y%m%dT%H%M%SZ}"
 
 
-def _write_survey(sea: Path) -> None:
+def _write_survey(simulated_recordings: Path) -> None:
     """The recordings, made of simulated ones, and the tables of their true calls."""
-    sounds = sorted(path for path in sea.iterdir() if path.suffix in (".wav", ".flac", ".aiff"))
+    sounds = sorted(path for path in simulated_recordings.iterdir() if path.suffix in (".wav", ".flac", ".aiff"))
     truths = [path.with_suffix(".selections.txt").read_bytes() for path in sounds]
     (pair, pair_hz), (gappy, gappy_hz), (tape, tape_hz), (two, two_hz), (cut, cut_hz) = map(soundfile.read, sounds)
 
@@ -198,11 +198,11 @@ def _make_scores(work: Path) -> None:
     for folder in (OUT, ANNOTATIONS, REVIEWED.parent):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    _must(0, "simulate", "-o", work / "sea", *_SOUND)
+    _must(0, "simulate", "-o", work / "simulated", *_SOUND)
     out = work / "out"
     try:
         _RECORDINGS.mkdir(parents=True)
-        _write_survey(work / "sea")
+        _write_survey(work / "simulated")
         _must(3, "run", _RECORDINGS, "-o", out, "--channel", "all", *MODEL_RUN)  # 3: broken recordings are among them
     finally:
         shutil.rmtree(_SURVEY)

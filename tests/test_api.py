@@ -210,15 +210,17 @@ def test_a_result_knows_when_its_recording_began(out: Path) -> None:
         ("batch_size", 0),
     ],
 )
-def test_an_invalid_option_is_named_and_starts_nothing(sea: Path, tmp_path: Path, option: str, value: Any) -> None:
+def test_an_invalid_option_is_named_and_starts_nothing(
+    simulated_recordings: Path, tmp_path: Path, option: str, value: Any
+) -> None:
     with pytest.raises(whalescan.UsageError, match=option):
-        whalescan.scan(**{"recordings": sea, "output": tmp_path / "out", option: value})
+        whalescan.scan(**{"recordings": simulated_recordings, "output": tmp_path / "out", option: value})
     assert not (tmp_path / "out").exists()
 
 
-def test_what_python_says_otherwise_than_the_command_line(sea: Path, tmp_path: Path) -> None:
+def test_what_python_says_otherwise_than_the_command_line(simulated_recordings: Path, tmp_path: Path) -> None:
     survey = whalescan.scan(
-        next(sea.glob("*.wav")),
+        next(simulated_recordings.glob("*.wav")),
         tmp_path,
         hop_s=2,
         channel=1,
@@ -239,19 +241,19 @@ def test_the_former_name_of_hop_s_warns(tmp_path: Path) -> None:
 
 
 def test_a_scan_prints_nothing_and_changes_no_log(
-    sea: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    simulated_recordings: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     level, handlers = logging.getLogger("whalescan").level, list(logging.getLogger("whalescan").handlers)
     with caplog.at_level(logging.INFO, "whalescan"):
-        whalescan.scan(next(sea.glob("*.wav")), hop_s=2.0)
+        whalescan.scan(next(simulated_recordings.glob("*.wav")), hop_s=2.0)
     assert capfd.readouterr() == ("", "")
     assert (logging.getLogger("whalescan").level, logging.getLogger("whalescan").handlers) == (level, handlers)
 
 
-def test_a_client_scores_and_stays_open(sea: Path) -> None:
+def test_a_client_scores_and_stays_open(simulated_recordings: Path) -> None:
     from distributed import Client, LocalCluster
 
-    recording = next(sea.glob("*.wav"))
+    recording = next(simulated_recordings.glob("*.wav"))
     expected = whalescan.scan(recording, hop_s=1.0)
     with (
         LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
@@ -317,8 +319,8 @@ def test_reviewed_tables_are_imported(stored: Path) -> None:
     assert sum(detection.review == "yes" for detection in whalescan.open_run(stored).detections) >= 1
 
 
-def test_recordings_are_checked(sea: Path) -> None:
-    report = whalescan.check(sea, hop_s=1.0, timezone=UTC)
+def test_recordings_are_checked(simulated_recordings: Path) -> None:
+    report = whalescan.check(simulated_recordings, hop_s=1.0, timezone=UTC)
     assert len(report.files) == 3
     assert report.exit_code == 0
 
@@ -327,8 +329,8 @@ def test_recordings_are_checked(sea: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
-def test_an_array_gets_the_scores_of_its_recording(sea: Path, tmp_path: Path, suffix: str) -> None:
-    path = next(sea.glob(f"*{suffix}"))  # at 2 and at 4 kHz
+def test_an_array_gets_the_scores_of_its_recording(simulated_recordings: Path, tmp_path: Path, suffix: str) -> None:
+    path = next(simulated_recordings.glob(f"*{suffix}"))  # at 2 and at 4 kHz
     whalescan.scan(path, tmp_path, hop_s=0.5)
     expected = whalescan.open_run(tmp_path).score_track(path.stem)
     samples, rate_hz = soundfile.read(path)
@@ -379,7 +381,7 @@ def test_samples_that_cannot_be_scored(samples: Any, rate_hz: Any, options: dict
 def test_a_detection_without_a_clock_has_no_time() -> None:
     detection = whalescan.Detection("a", 1, 1.0, 2.0, 90.0, 200.0, "NARW upcall", None, "a-1")
     start = datetime(2026, 3, 1, tzinfo=UTC)
-    recording = whalescan.Recording("a", Path("/sea/a.wav"), "a.wav", 2000, 20_000, 1, 1)
+    recording = whalescan.Recording("a", Path("/survey/a.wav"), "a.wav", 2000, 20_000, 1, 1)
     frame = DetectionTable([detection], {"a": recording}).to_frame()
     assert frame["start_utc"].isna().all()
     assert frame["score"].isna().all()

@@ -24,7 +24,7 @@ from whalescan.survey import check
 from whalescan.survey.run_summary import problem_kind
 
 RATE_HZ = 2000
-CLEAN = ("sea/A_20260101T000000Z.wav", "sea/A_20260101T000030Z.wav", "sea/A_20260101T010000Z.flac")
+CLEAN = ("simulated/A_20260101T000000Z.wav", "simulated/A_20260101T000030Z.wav", "simulated/A_20260101T010000Z.flac")
 """Two contiguous recordings, and one an hour later."""
 
 
@@ -124,7 +124,7 @@ without_measurement = pytest.mark.usefixtures("_fixed_speed")
 
 @without_measurement
 def test_folder_without_problems(shelf: Path) -> None:
-    result = run_command("check", shelf / "sea")
+    result = run_command("check", shelf / "simulated")
     assert (result.exit_code, result.stderr) == (0, "")
     lines = re.sub(r"  +", "  ", result.stdout).splitlines()
     assert "audio  3 recordings, 1.5 minutes" in lines
@@ -146,7 +146,7 @@ def test_folder_without_problems(shelf: Path) -> None:
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_every_problem_is_shown_with_path_and_remedy(shelf: Path, tmp_path: Path, name: str) -> None:
     problem, path = PROBLEMS[name], shelf / name / "in" / name
-    result = run_command("check", shelf / "sea", shelf / name / "in", "-o", tmp_path / "all.csv")
+    result = run_command("check", shelf / "simulated", shelf / name / "in", "-o", tmp_path / "all.csv")
     assert result.exit_code == 3
     own = [line for line in result.stdout.splitlines() if f" {path}: " in line]
     assert [line for line in own if problem.words in line and problem.remedy in line], result.stdout
@@ -230,7 +230,7 @@ def test_every_time_source_is_described() -> None:
 @without_measurement
 def test_csv(shelf: Path, tmp_path: Path) -> None:
     empty = "empty_20260201T000000Z.wav"
-    result = run_command("check", shelf / "sea", shelf / empty / "in", "-o", tmp_path / "out")
+    result = run_command("check", shelf / "simulated", shelf / empty / "in", "-o", tmp_path / "out")
     table = tmp_path / "out" / "check.csv"
     assert str(table) in result.stdout
     header = table.read_text(encoding="utf-8").splitlines()[0]
@@ -247,22 +247,22 @@ def test_csv(shelf: Path, tmp_path: Path) -> None:
     assert (broken["start_utc"], broken["time_source"]) == ("2026-02-01T00:00:00.000Z", "name")
     assert (broken["sample_rate_hz"], broken["size_bytes"]) == ("", "0")
     again = tmp_path / "again.csv"
-    run_command("check", shelf / "sea", shelf / empty / "in", "-o", again)
+    run_command("check", shelf / "simulated", shelf / empty / "in", "-o", again)
     assert again.read_bytes() == table.read_bytes()
 
 
 @without_measurement
 def test_nothing_is_written_without_output(shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(shelf / "sea", tmp_path / "sea")
+    shutil.copytree(shelf / "simulated", tmp_path / "simulated")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     monkeypatch.chdir(tmp_path)
-    assert run_command("check", "sea").exit_code == 0
+    assert run_command("check", "simulated").exit_code == 0
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
 @without_measurement
 def test_absent_channel(shelf: Path) -> None:
-    result = run_command("check", shelf / "sea", "--channel", 2)
+    result = run_command("check", shelf / "simulated", "--channel", 2)
     assert result.exit_code == 3
     assert "has no channel 2" in result.stdout
     assert "choose another channel" in result.stdout
@@ -294,7 +294,7 @@ def test_silent_channel_matters_only_if_scored(shelf: Path, channel: str, exit_c
     ],
 )
 def test_invalid_options(shelf: Path, tmp_path: Path, words: tuple[str, str], message: str) -> None:
-    result = run_command("check", shelf / "sea", "-o", tmp_path / "x.csv", *words)
+    result = run_command("check", shelf / "simulated", "-o", tmp_path / "x.csv", *words)
     assert result.exit_code == 2
     assert message in result.stderr
     assert not (tmp_path / "x.csv").exists()
@@ -332,8 +332,8 @@ def test_one_file_of_options_serves_run_and_check(shelf: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_measured_speed_with_the_options_of_a_run(sea: Path, tmp_path: Path) -> None:
-    (wav,) = sea.glob("*.wav")
+def test_measured_speed_with_the_options_of_a_run(simulated_recordings: Path, tmp_path: Path) -> None:
+    (wav,) = simulated_recordings.glob("*.wav")
     assert run_command("run", wav, "-o", tmp_path / "out", "--hop", 2, "-q").exit_code == 0
     result = run_command("check", "--config", tmp_path / "out" / "run.json")
     assert result.exit_code == 0, result.output

@@ -18,8 +18,8 @@ from whalescan.cli.options import quiet_option
 
 
 @pytest.fixture(scope="module")
-def wav(sea: Path) -> Path:
-    return next(sea.glob("*.wav"))
+def wav(simulated_recordings: Path) -> Path:
+    return next(simulated_recordings.glob("*.wav"))
 
 
 @pytest.mark.slow

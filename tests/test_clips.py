@@ -36,10 +36,10 @@ TABLE = "clips.whalescan.sound.selections.txt"
 
 
 @pytest.fixture(scope="module")
-def scanned(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_output(simulated_recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run on simulated recordings and on one of 24 bit with calls in its second channel."""
     folder = tmp_path_factory.mktemp("scanned")
-    recordings = shutil.copytree(sea, folder / "sea")
+    recordings = shutil.copytree(simulated_recordings, folder / "simulated")
     (wav,) = recordings.glob("*.wav")
     sound, rate_hz = soundfile.read(wav, dtype="float32")
     noise = 0.001 * np.random.default_rng(1).standard_normal(len(sound))
@@ -50,8 +50,8 @@ def scanned(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def out(scanned: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(scanned / "out", tmp_path / "out")
+def out(finished_output: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(finished_output / "out", tmp_path / "out")
 
 
 def clips(out: Path, folder: Path, *options: str) -> Result:
@@ -222,15 +222,15 @@ def test_killed_command_can_be_repeated(out: Path, tmp_path: Path) -> None:
     assert contents(folder) == whole
 
 
-def test_absent_recording_affects_only_its_own_clips(scanned: Path, tmp_path: Path) -> None:
-    shutil.copytree(scanned / "sea", tmp_path / "sea")
+def test_absent_recording_affects_only_its_own_clips(finished_output: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished_output / "simulated", tmp_path / "simulated")
     out = tmp_path / "out"
-    shutil.copytree(scanned / "out", out)
+    shutil.copytree(finished_output / "out", out)
     table = out / "files.csv"
     table.write_text(
-        table.read_text(encoding="utf-8").replace(str(scanned / "sea"), str(tmp_path / "sea")), encoding="utf-8"
+        table.read_text(encoding="utf-8").replace(str(finished_output / "simulated"), str(tmp_path / "simulated")), encoding="utf-8"
     )
-    (flac,) = (tmp_path / "sea").glob("*.flac")
+    (flac,) = (tmp_path / "simulated").glob("*.flac")
     calls = open_finished_run(out).read_detections()
     n_gone = sum(call.recording == flac.stem for call in calls)
     assert clips(out, tmp_path / "clips").exit_code == 0

@@ -317,9 +317,9 @@ def test_same_data_and_seed_same_examples(tmp_path: Path) -> None:
 
 
 def test_clips_and_recordings_together(tmp_path: Path) -> None:
-    recording(tmp_path / "sea" / "a.wav", call(10, 11, "moan"), call(30, 31))
+    recording(tmp_path / "simulated" / "a.wav", call(10, 11, "moan"), call(30, 31))
     folder = clip_folder(tmp_path / "clips", {"x.wav": 1, "y.wav": 0, "z.wav": "moan", "q.wav": "maybe"})
-    dataset = read_examples([tmp_path / "sea", folder, folder])
+    dataset = read_examples([tmp_path / "simulated", folder, folder])
     assert dataset.classes == (UPCALL, "moan")
     assert (dataset.n_clips, dataset.n_recordings, dataset.n_uncertain) == (3, 1, 1)
     assert dataset.examples.targets[:3].tolist() == [[1, 0], [0, 0], [0, 1]]

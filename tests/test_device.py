@@ -84,7 +84,7 @@ def test_chunks_of_whole_batches_give_identical_scores(scorer: GlancingScorer, s
     whole = scorer.score(sound, grid, grid.n_windows(len(sound)))
     has_box = np.isfinite(whole.boxes[:, 0])
     assert 0 < has_box.mean() < 1
-    recording = read_recording(write_sound(tmp_path / "sea.wav", sound, subtype="FLOAT"))
+    recording = read_recording(write_sound(tmp_path / "recording.wav", sound, subtype="FLOAT"))
     margin_samples, step = 2560, 3 * 80  # BATCH_SIZE windows of 2 s are the audio of three blocks
     parts = []
     for chunk in chunking.split_recording(recording, 1, grid, step):

@@ -258,15 +258,17 @@ def test_invalid_inputs(tmp_path: Path, wavs: Path, recordings: list[Recording])
 
 
 @pytest.fixture(scope="module")
-def out(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def out(simulated_recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("out")
-    whalescan.scan(sea, folder, hop_s=0.5)
+    whalescan.scan(simulated_recordings, folder, hop_s=0.5)
     return folder
 
 
 @pytest.mark.slow
-def test_run_against_annotations(out: Path, sea: Path, tmp_path: Path) -> None:
-    result = call(out, sea, "-o", tmp_path, "--false-positives-per-hour", 30, "--precision", 0.8, "--bootstrap", 50)
+def test_run_against_annotations(out: Path, simulated_recordings: Path, tmp_path: Path) -> None:
+    result = call(
+        out, simulated_recordings, "-o", tmp_path, "--false-positives-per-hour", 30, "--precision", 0.8, "--bootstrap", 50
+    )
     assert result.exit_code == 0, result.output
     for words in (
         "3 recordings",
@@ -281,7 +283,7 @@ def test_run_against_annotations(out: Path, sea: Path, tmp_path: Path) -> None:
     assert document["average_precision"]["value"] > 0.5
     assert document["given"]["precision"] == [0.8]
     events, files = pd.read_csv(tmp_path / "events.csv"), pd.read_csv(tmp_path / "recordings.csv")
-    n_true = sum(len(read_selections(path)) for path in sea.glob("*.selections.txt"))
+    n_true = sum(len(read_selections(path)) for path in simulated_recordings.glob("*.selections.txt"))
     assert files["n_calls"].sum() == document["n_calls"] == n_true == events["outcome"].isin(["hit", "missed"]).sum()
     last = pd.read_csv(tmp_path / "curve.csv").iloc[-1]
     assert last["n_detections"] == events["outcome"].isin(["hit", "false"]).sum()
@@ -290,7 +292,7 @@ def test_run_against_annotations(out: Path, sea: Path, tmp_path: Path) -> None:
     wrong = [one for path in (tmp_path / "errors").glob("*.errors.selections.txt") for one in read_selections(path)]
     assert len(wrong) == files["misses"].sum() + files["false_positives"].sum()
     assert {one.label for one in wrong} <= {"missed", "false alarm"}
-    assert call(out, sea, "-o", tmp_path / "again", "--bootstrap", 50).exit_code == 0
+    assert call(out, simulated_recordings, "-o", tmp_path / "again", "--bootstrap", 50).exit_code == 0
     assert (tmp_path / "again" / "curve.csv").read_bytes() == (tmp_path / "curve.csv").read_bytes()
 
 
@@ -305,16 +307,16 @@ def test_detections_at_the_lowest_score_contain_those_of_the_run(out: Path) -> N
         assert [one.begin_s for one in kept] == pytest.approx(expected)
 
 
-def test_invalid_options_of_a_run(out: Path, sea: Path) -> None:
+def test_invalid_options_of_a_run(out: Path, simulated_recordings: Path) -> None:
     for words, complaint in (
         (("--channel", 2), "no recording has scores of channel 2"),
         (("--class", "gunshot"), "expected NARW upcall"),
-        (("--recordings", sea), "leave out recordings"),
+        (("--recordings", simulated_recordings), "leave out recordings"),
         (("--threshold", 0.001), "at least the lowest score"),
         (("--clips", "x.csv"), "--clips is for a model file"),
         (("--lowest", 0), "lowest 0: expected"),
     ):
-        result = call(out, sea, *words)
+        result = call(out, simulated_recordings, *words)
         assert result.exit_code == 2
         assert complaint in result.stderr
 

@@ -23,16 +23,16 @@ from whalescan.survey.run import detect
 
 
 @pytest.fixture(scope="module")
-def scanned(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_output(simulated_recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scanned")
-    recordings = shutil.copytree(sea, folder / "sea")
+    recordings = shutil.copytree(simulated_recordings, folder / "simulated")
     whalescan.scan(recordings, folder / "out", hop_s=1.0, threshold=0.3)
     return folder
 
 
 @pytest.fixture
-def out(scanned: Path, tmp_path: Path) -> Path:
-    shutil.copytree(scanned / "out", tmp_path / "out")
+def out(finished_output: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished_output / "out", tmp_path / "out")
     return tmp_path / "out"
 
 
@@ -104,10 +104,10 @@ def test_excerpt_across_the_border_of_two_recordings(out: Path, tmp_path: Path) 
     assert run.read_excerpt(files[0].name, 1, 8.0, 13.0, 2000).end_s == 10.0  # up to the border
 
 
-def test_contact_sheets_note_absent_recordings(scanned: Path, out: Path) -> None:
+def test_contact_sheets_note_absent_recordings(finished_output: Path, out: Path) -> None:
     shown = contact_sheets(open_finished_run(out), open_finished_run(out).read_detections())
     assert all(entry.image and entry.complexity and not entry.note for sheet in shown for entry in sheet.entries)
-    (scanned / "sea").rename(scanned / "elsewhere")
+    (finished_output / "simulated").rename(finished_output / "elsewhere")
     try:
         run = open_finished_run(out)
         with pytest.raises(RecordingError, match="no longer exists"):
@@ -118,7 +118,7 @@ def test_contact_sheets_note_absent_recordings(scanned: Path, out: Path) -> None
                 assert entry.detection.recording in entry.note
                 assert entry.complexity is not None
     finally:
-        (scanned / "elsewhere").rename(scanned / "sea")
+        (finished_output / "elsewhere").rename(finished_output / "simulated")
 
 
 def test_contact_sheets_show_each_detection_once(out: Path) -> None:

@@ -39,8 +39,8 @@ NEVER, ALWAYS = 1e9, -1e9
 @pytest.fixture(scope="module")
 def sound() -> FloatArray:
     """30 s with calls."""
-    sea = SimulationOptions(minutes=0.5, calls_per_hour=600, snr_db=(6, 12), seed=4)
-    return simulate_soundscape(2000, sea).samples.astype(np.float32)
+    simulated_recordings = SimulationOptions(minutes=0.5, calls_per_hour=600, snr_db=(6, 12), seed=4)
+    return simulate_soundscape(2000, simulated_recordings).samples.astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,7 @@ def test_chunks_do_not_show(
     scorer = scorer_of(tmp_path, taught, -3.0)
     whole = scorer.score(sound, grid, grid.n_windows(len(sound)))
     assert 0 < np.isnan(whole.boxes[:, 0]).mean() < 1, "some windows are looked at, and some are not"
-    recording = read_recording(write_sound(tmp_path / "sea.wav", sound))
+    recording = read_recording(write_sound(tmp_path / "recording.wav", sound))
     parts = []
     for chunk in chunking.split_recording(recording, 1, grid, step):
         begin, end = chunk.read_span(grid, together.margin_samples)

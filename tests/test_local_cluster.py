@@ -138,10 +138,10 @@ def test_a_given_batch_size_is_used() -> None:
     assert batch_size(WorkOptions(device="cpu")) == 32
 
 
-def test_a_worker_of_another_version_scores_nothing(sea: Path) -> None:
+def test_a_worker_of_another_version_scores_nothing(simulated_recordings: Path) -> None:
     model = find_model()
     task = ScoringTask(model, model.spec.grid(0.5), "cpu", 32, version="0.0.1")
-    (chunk, *_) = chunking.split_recording(read_recording(next(sea.glob("*.wav"))), 1, task.grid, 32)
+    (chunk, *_) = chunking.split_recording(read_recording(next(simulated_recordings.glob("*.wav"))), 1, task.grid, 32)
     with pytest.raises(WorkerMismatchError, match=r"0\.0\.1") as mismatch:
         score_chunk(chunk, task)
     assert str(pickle.loads(pickle.dumps(mismatch.value))) == str(mismatch.value), "it travels to the client"
@@ -211,7 +211,7 @@ def test_a_client_that_is_closed_is_refused() -> None:
 
 
 def test_a_library_call_changes_no_setting_of_its_process(
-    sea: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    simulated_recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use_fake_scorer(monkeypatch)
     monkeypatch.setattr("whalescan.engine.worker.configure_for_scoring", lambda: pytest.fail("it changes the process"))
@@ -225,7 +225,7 @@ def test_a_library_call_changes_no_setting_of_its_process(
 
     monkeypatch.setattr(worker, "score_chunk", record_and_score)
     variables = dict(os.environ)
-    whalescan.scan(sea, tmp_path, hop_s=1.0)
+    whalescan.scan(simulated_recordings, tmp_path, hop_s=1.0)
     changed = {name for name in os.environ if os.environ[name] != variables.get(name)}
     assert not {name for name in changed if not name.startswith("KMP_")}, "scikit-learn sets these when it is imported"
     assert during
@@ -233,14 +233,14 @@ def test_a_library_call_changes_no_setting_of_its_process(
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
-def test_a_process_that_is_not_protected_is_configured(sea: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_is_not_protected_is_configured(simulated_recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_fake_scorer(monkeypatch)
     model = find_model()
     configured = []
     monkeypatch.setattr("whalescan.engine.worker.configure_for_scoring", lambda: configured.append(True))
     for protected_process, n_configured in ((process_settings.process_id(), 0), ("", 1), ("elsewhere:1", 2)):
         task = ScoringTask(model, model.spec.grid(0.5), "cpu", 32, protected_process=protected_process)
-        (chunk, *_) = chunking.split_recording(read_recording(next(sea.glob("*.wav"))), 1, task.grid, 32)
+        (chunk, *_) = chunking.split_recording(read_recording(next(simulated_recordings.glob("*.wav"))), 1, task.grid, 32)
         score_chunk(chunk, task)
         assert len(configured) == n_configured
 

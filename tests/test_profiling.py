@@ -61,8 +61,8 @@ def test_a_run_without_a_profile_has_no_shares(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_profiled_run_writes_its_stages(sea: Path, tmp_path: Path) -> None:
-    command = ["run", str(sea), "-o", str(tmp_path / "out"), "--hop", "1", "-q", "--profile"]
+def test_a_profiled_run_writes_its_stages(simulated_recordings: Path, tmp_path: Path) -> None:
+    command = ["run", str(simulated_recordings), "-o", str(tmp_path / "out"), "--hop", "1", "-q", "--profile"]
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 0, result.output
     document = json.loads((tmp_path / "out" / "profile.json").read_text())
@@ -84,7 +84,9 @@ def _holds(outer: dict[str, float], inner: dict[str, float]) -> bool:
     return outer["ts"] <= inner["ts"] and inner["ts"] + inner["dur"] <= outer["ts"] + outer["dur"]
 
 
-def test_a_run_without_profiling_removes_an_earlier_profile(sea: Path, tmp_path: Path) -> None:
+def test_a_run_without_profiling_removes_an_earlier_profile(simulated_recordings: Path, tmp_path: Path) -> None:
     (tmp_path / "profile.json").write_text("of an earlier run")
-    assert CliRunner().invoke(main, ["run", str(sea), "-o", str(tmp_path), "--hop", "2", "-q"]).exit_code == 0
+    assert (
+        CliRunner().invoke(main, ["run", str(simulated_recordings), "-o", str(tmp_path), "--hop", "2", "-q"]).exit_code == 0
+    )
     assert not (tmp_path / "profile.json").exists()

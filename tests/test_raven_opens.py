@@ -17,10 +17,10 @@ RATE_HZ = 2000
 
 
 @pytest.fixture(scope="module")
-def out(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def out(simulated_recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the output of a run on recordings of 2 and 4 kHz, with one between them without calls."""
     folder, out = tmp_path_factory.mktemp("in"), tmp_path_factory.mktemp("out")
-    for path in sea.iterdir():
+    for path in simulated_recordings.iterdir():
         if path.suffix != ".txt":
             (folder / path.name).write_bytes(path.read_bytes())
     quiet = 0.01 * np.random.default_rng(1).standard_normal(7001)

@@ -118,8 +118,8 @@ def test_invalid_positions_are_refused(text: str) -> None:
 
 
 @pytest.mark.slow
-def test_report_without_recordings_names_their_paths(sea: Path, tmp_path: Path) -> None:
-    there = shutil.copytree(sea, tmp_path / "there")
+def test_report_without_recordings_names_their_paths(simulated_recordings: Path, tmp_path: Path) -> None:
+    there = shutil.copytree(simulated_recordings, tmp_path / "there")
     whalescan.scan(there, tmp_path / "out", hop_s=1.0, threshold=0.3)
     shutil.rmtree(there)
     assert CliRunner().invoke(main, ["report", str(tmp_path / "out")]).exit_code == 0
@@ -128,8 +128,8 @@ def test_report_without_recordings_names_their_paths(sea: Path, tmp_path: Path) 
     assert "no longer exists" in page or "cannot be read" in page
 
 
-def test_report_of_a_survey_without_detections(sea: Path, tmp_path: Path) -> None:
-    whalescan.scan(sea, tmp_path, hop_s=1.0, threshold=1.0)
+def test_report_of_a_survey_without_detections(simulated_recordings: Path, tmp_path: Path) -> None:
+    whalescan.scan(simulated_recordings, tmp_path, hop_s=1.0, threshold=1.0)
     assert "Provenance" in (tmp_path / "report.html").read_text(encoding="utf-8")
     result = CliRunner().invoke(main, ["report", str(tmp_path)])
     assert result.exit_code == 0

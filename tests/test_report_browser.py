@@ -25,10 +25,12 @@ SECTIONS = ["overview", "presence", "hours", "effort", "scoring", "validations",
 
 
 @pytest.fixture(scope="module")
-def report(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report(simulated_recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a real run, with spectrograms and with night and day."""
     folder = tmp_path_factory.mktemp("scanned")
-    whalescan.scan(sea, folder, hop_s=1.0, threshold=0.3, position="41.1,-71.0", summary_timezone="America/New_York")
+    whalescan.scan(
+        simulated_recordings, folder, hop_s=1.0, threshold=0.3, position="41.1,-71.0", summary_timezone="America/New_York"
+    )
     return folder / "report.html"
 
 

@@ -50,18 +50,18 @@ WAIT_FOR_NEXT = """key => new Promise((resolve, reject) => {
 
 
 @pytest.fixture(scope="module")
-def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished_output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with simulated recordings of some thirty calls, and the output of their scan."""
     folder = tmp_path_factory.mktemp("survey")
     options = SimulationOptions(minutes=1, calls_per_hour=700, snr_db=(8, 12), ships=False, humpbacks=False, seed=3)
-    list(write_recordings(folder / "sea", 3, options))
-    whalescan.scan(folder / "sea", folder / "out", hop_s=1.0, threshold=0.3)
+    list(write_recordings(folder / "simulated", 3, options))
+    whalescan.scan(folder / "simulated", folder / "out", hop_s=1.0, threshold=0.3)
     return folder
 
 
 @pytest.fixture
-def out(scanned: Path, tmp_path: Path) -> Path:
-    shutil.copytree(scanned / "out", tmp_path / "out")
+def out(finished_output: Path, tmp_path: Path) -> Path:
+    shutil.copytree(finished_output / "out", tmp_path / "out")
     return tmp_path / "out"
 
 
@@ -449,9 +449,9 @@ def test_a_stopped_server_is_reported_and_blocks_reviews(browser: Browser, out: 
 
 
 def test_a_detection_in_a_moved_recording_can_be_reviewed(
-    browser: Browser, scanned: Path, out: Path, tmp_path: Path
+    browser: Browser, finished_output: Path, out: Path, tmp_path: Path
 ) -> None:
-    (scanned / "sea").rename(tmp_path / "sea")
+    (finished_output / "simulated").rename(tmp_path / "simulated")
     try:
         with serving(out) as served, opened_with_errors(browser, served.url) as page:
             assert "can still be reviewed" in text(page, "#note")
@@ -459,7 +459,7 @@ def test_a_detection_in_a_moved_recording_can_be_reviewed(
             page.wait_for_function("() => document.querySelector('#position').textContent.startsWith('2 of')")
             take_screenshot(page, tmp_path, "review-moved")
     finally:
-        (tmp_path / "sea").rename(scanned / "sea")
+        (tmp_path / "simulated").rename(finished_output / "simulated")
     assert len(validation_store.read_validations(out)) == 1
 
 

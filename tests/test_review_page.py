@@ -656,16 +656,16 @@ def test_invalid_reviews_are_not_stored(out: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_missing_recording_is_named_and_its_detections_can_be_reviewed(sea: Path, tmp_path: Path) -> None:
-    shutil.copytree(sea, tmp_path / "sea")
-    whalescan.scan(tmp_path / "sea", tmp_path / "out", hop_s=1.0, threshold=0.3)
-    (tmp_path / "sea").rename(tmp_path / "elsewhere")
+def test_a_missing_recording_is_named_and_its_detections_can_be_reviewed(simulated_recordings: Path, tmp_path: Path) -> None:
+    shutil.copytree(simulated_recordings, tmp_path / "simulated")
+    whalescan.scan(tmp_path / "simulated", tmp_path / "out", hop_s=1.0, threshold=0.3)
+    (tmp_path / "simulated").rename(tmp_path / "elsewhere")
     page = PageClient(tmp_path / "out")
     item = page.items()[0]
     for kind in ("spectrogram", "audio"):
         assert item["recording"] in page.get(f"detections/0/{kind}?{view(item)}", 409)["error"]
     assert page.review(0, "maybe")["review"] == "maybe"
-    (tmp_path / "elsewhere").rename(tmp_path / "sea")
+    (tmp_path / "elsewhere").rename(tmp_path / "simulated")
     assert page.get(f"detections/0/spectrogram?{view(item)}").status_code == 200
 
 

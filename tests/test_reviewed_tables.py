@@ -26,7 +26,7 @@ DEPLOYMENT = Path("/back/deployment.whalescan.sound.selections.txt")
 
 
 def sea_recording(name: str, seconds: int = 100) -> Recording:
-    return make_recording(name, seconds, folder="/sea")
+    return make_recording(name, seconds, folder="/survey")
 
 
 def snapshot(
@@ -98,12 +98,12 @@ def test_relevant_thresholds() -> None:
 NAMES = st.lists(st.sampled_from(["a", "A", "a.b", "b", "x/a", "y/a", "x/a.b", "y/A", "x/y/a"]), unique=True)
 
 
-@given(NAMES, st.sampled_from(["a", "A", "a.b", "b"]), st.sampled_from(["", "x/", "sea/", "/sea/x/", "Q:\\sea\\y\\", "y/"]))
+@given(NAMES, st.sampled_from(["a", "A", "a.b", "b"]), st.sampled_from(["", "x/", "sea/", "/survey/x/", "Q:\\sea\\y\\", "y/"]))
 def test_a_recording_is_found_by_the_longest_common_end_of_paths(names: list[str], name: str, folder: str) -> None:
     wanted = f"{folder}{name}.wav".lower().replace("\\", "/").split("/")[::-1]
 
     def shared(one: str) -> int:
-        own = f"/sea/{one}.wav".lower().split("/")[::-1]
+        own = f"/survey/{one}.wav".lower().split("/")[::-1]
         return next((i for i, (a, b) in enumerate(zip(wanted, own, strict=False)) if a != b), min(len(wanted), len(own)))
 
     fitting = [one for one in names if shared(one)]
@@ -113,7 +113,7 @@ def test_a_recording_is_found_by_the_longest_common_end_of_paths(names: list[str
     assert RecordingFinder(map(sea_recording, names)).by_sound(".") is None
 
 
-@given(NAMES, st.sampled_from(["a", "a.b", "b", "c"]), st.sampled_from(["/sea", "/sea/x", "/other"]))
+@given(NAMES, st.sampled_from(["a", "a.b", "b", "c"]), st.sampled_from(["/survey", "/survey/x", "/other"]))
 def test_a_recording_is_found_by_the_name_of_its_table(names: list[str], name: str, folder: str) -> None:
     table = Path(folder, f"{name}.whalescan.selections.txt")
     paths = {one: sea_recording(one).path for one in names}

@@ -29,10 +29,10 @@ TABLES = ("detections.csv", "files.csv", "deployment.whalescan.sound.selections.
 
 
 @pytest.fixture(scope="module")
-def out(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def out(simulated_recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run, with windows every half second."""
     folder = tmp_path_factory.mktemp("out")
-    whalescan.scan(sea, folder, hop_s=0.5)
+    whalescan.scan(simulated_recordings, folder, hop_s=0.5)
     return folder
 
 
@@ -42,18 +42,18 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in files}
 
 
-def test_run_writes_all_tables(out: Path, sea: Path) -> None:
-    names = sorted(p.stem for p in sea.iterdir() if p.suffix != ".txt")
+def test_run_writes_all_tables(out: Path, simulated_recordings: Path) -> None:
+    names = sorted(p.stem for p in simulated_recordings.iterdir() if p.suffix != ".txt")
     assert all((out / name).is_file() for name in (*TABLES, "run.json"))
     assert sorted(p.name for p in (out / "selections").iterdir()) == [f"{n}.whalescan.selections.txt" for n in names]
     assert sorted(p.name for p in (out / "scores").iterdir()) == [f"{n}.npz" for n in names]
     assert not list(out.rglob("*.partial"))
 
 
-def test_simulated_calls_are_detected(out: Path, sea: Path) -> None:
+def test_simulated_calls_are_detected(out: Path, simulated_recordings: Path) -> None:
     found = pd.read_csv(out / "detections.csv")
     n_calls, n_detected = 0, 0
-    for path in sea.glob("*.selections.txt"):
+    for path in simulated_recordings.glob("*.selections.txt"):
         name = path.name.removesuffix(".selections.txt")
         middles = found.loc[found["recording"] == name, ["begin_s", "end_s"]].mean(axis=1)
         for call in whalescan.read_selections(path):
@@ -83,12 +83,12 @@ def test_start_times_from_names(out: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def difficult(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def difficult(simulated_recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A recording of 70 s that is resampled, a damaged one, and the folder of a run."""
     folder, out = tmp_path_factory.mktemp("difficult"), tmp_path_factory.mktemp("difficult-out")
-    samples, rate = soundfile.read(next(sea.glob("*.flac")))
+    samples, rate = soundfile.read(next(simulated_recordings.glob("*.flac")))
     write_sound(folder / "long.wav", np.tile(samples, 2)[: 70 * rate], rate)
-    flac = next(sea.glob("*.flac")).read_bytes()
+    flac = next(simulated_recordings.glob("*.flac")).read_bytes()
     (folder / "damaged.flac").write_bytes(flac[: len(flac) // 2] + bytes(3000) + flac[len(flac) // 2 + 3000 :])
     whalescan.scan(folder, out, hop_s=0.5, batch_size=4)
     return folder, out
@@ -110,22 +110,22 @@ def test_chunk_size_and_workers_change_no_byte(
 
 
 @pytest.mark.slow
-def test_detect_equals_a_run_with_the_same_threshold(sea: Path, out: Path, tmp_path: Path) -> None:
+def test_detect_equals_a_run_with_the_same_threshold(simulated_recordings: Path, out: Path, tmp_path: Path) -> None:
     shutil.copytree(out, tmp_path / "out")
     detect(tmp_path / "out", 0.05)
-    whalescan.scan(sea, tmp_path / "new", hop_s=0.5, threshold=0.05)
+    whalescan.scan(simulated_recordings, tmp_path / "new", hop_s=0.5, threshold=0.05)
     assert contents(tmp_path / "out") == contents(tmp_path / "new")
     ids = set(pd.read_csv(out / "detections.csv")["detection_id"])
     assert ids <= set(pd.read_csv(tmp_path / "new" / "detections.csv")["detection_id"]), "the same detection keeps its ID"
 
 
 @pytest.mark.slow
-def test_restart_keeps_foreign_files(sea: Path, out: Path, tmp_path: Path) -> None:
+def test_restart_keeps_foreign_files(simulated_recordings: Path, out: Path, tmp_path: Path) -> None:
     shutil.copytree(out, tmp_path / "out")
     stale = tmp_path / "out" / "selections" / "gone.whalescan.selections.txt"
     stale.write_text("of a recording that no longer exists")
     (tmp_path / "out" / "notes.md").write_text("the analyst's own")
-    whalescan.scan(sea, tmp_path / "out", hop_s=0.5, restart=True)
+    whalescan.scan(simulated_recordings, tmp_path / "out", hop_s=0.5, restart=True)
     aside = stale.with_name("gone.whalescan.reviewed-1.selections.txt")
     assert aside.read_text() == "of a recording that no longer exists", (
         "a table that the program did not write is moved aside"
@@ -141,7 +141,9 @@ def test_detect_needs_a_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_stored_scores_are_reused(sea: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_scores_are_reused(
+    simulated_recordings: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(out, tmp_path / "out")
     (tmp_path / "out" / "scores" / "SIM_20260401T000040Z.npz").unlink()
     scored = []
@@ -153,11 +155,11 @@ def test_stored_scores_are_reused(sea: Path, out: Path, tmp_path: Path, monkeypa
                 yield chunk
 
     monkeypatch.setattr("whalescan.survey.scoring.ChunkDispatcher", WatchedDispatcher)
-    whalescan.scan(sea, tmp_path / "out", hop_s=0.5)
+    whalescan.scan(simulated_recordings, tmp_path / "out", hop_s=0.5)
     assert scored == ["SIM_20260401T000040Z"]
     assert contents(tmp_path / "out") == contents(out)
     scored.clear()
-    whalescan.scan(sea, tmp_path / "out", hop_s=1.0)
+    whalescan.scan(simulated_recordings, tmp_path / "out", hop_s=1.0)
     assert len(scored) == 3, "another hop needs other scores"
 
 
@@ -169,10 +171,10 @@ def _status(survey: Survey) -> dict[str, tuple[Status, str]]:
 
 
 @pytest.mark.slow
-def test_bad_recordings_do_not_affect_the_others(sea: Path, tmp_path: Path) -> None:
+def test_bad_recordings_do_not_affect_the_others(simulated_recordings: Path, tmp_path: Path) -> None:
     """With damage of every kind, the intact recordings have the detections of a run without damage."""
     folder = tmp_path / "in"
-    shutil.copytree(sea, folder)
+    shutil.copytree(simulated_recordings, folder)
     good = next(folder.glob("*.wav")).read_bytes()
     (folder / "a_empty.wav").write_bytes(b"")
     (folder / "b_text.flac").write_bytes(b"no sound")
@@ -192,7 +194,7 @@ def test_bad_recordings_do_not_affect_the_others(sea: Path, tmp_path: Path) -> N
     assert partial == {"c_cut", "d_died", "e_damaged"}
     assert survey.exit_code == 3
     assert all(problem for state, problem in status.values() if state is not Status.DONE)
-    clean = whalescan.scan(sea, hop_s=1.0)
+    clean = whalescan.scan(simulated_recordings, hop_s=1.0)
     own = {row.name for row in clean.files}
     assert [call for call in survey.detections if call.recording in own] == list(clean.detections)
     files = pd.read_csv(tmp_path / "out" / "files.csv").set_index("recording")
@@ -201,8 +203,8 @@ def test_bad_recordings_do_not_affect_the_others(sea: Path, tmp_path: Path) -> N
     assert files.loc["g_short", "analysed_s"] == 0.05
 
 
-def test_results_have_start_time_source_and_size(sea: Path, tmp_path: Path) -> None:
-    wav = next(sea.glob("*.wav"))
+def test_results_have_start_time_source_and_size(simulated_recordings: Path, tmp_path: Path) -> None:
+    wav = next(simulated_recordings.glob("*.wav"))
     shutil.copy(wav, tmp_path / wav.name)
     (tmp_path / "x_20260402T000000Z.wav").write_bytes(b"")
     (tmp_path / "y.wav").write_bytes(b"")
@@ -218,9 +220,9 @@ def test_results_have_start_time_source_and_size(sea: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_unreadable_recordings_have_no_length_in_the_sequence(sea: Path, tmp_path: Path) -> None:
+def test_unreadable_recordings_have_no_length_in_the_sequence(simulated_recordings: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
-    shutil.copytree(sea, folder)
+    shutil.copytree(simulated_recordings, folder)
     (folder / "SIM_20260401T000039Z.wav").write_bytes(b"broken")
     whalescan.scan(folder, tmp_path / "out", hop_s=1.0)
     files = pd.read_csv(tmp_path / "out" / "files.csv")
@@ -228,9 +230,9 @@ def test_unreadable_recordings_have_no_length_in_the_sequence(sea: Path, tmp_pat
     assert len((tmp_path / "out" / "deployment.listfile.txt").read_text().splitlines()) == 3
 
 
-def test_vanished_recording_fails(sea: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vanished_recording_fails(simulated_recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "in"
-    shutil.copytree(sea, folder)
+    shutil.copytree(simulated_recordings, folder)
 
     class DeletingDispatcher(dispatch.ChunkDispatcher):
         def __iter__(self) -> Iterator[worker.ScoredChunk]:
@@ -255,19 +257,19 @@ def test_reviewed_table_is_moved_aside(out: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_table_of_a_recording_that_became_unreadable_is_removed(sea: Path, tmp_path: Path) -> None:
+def test_table_of_a_recording_that_became_unreadable_is_removed(simulated_recordings: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
-    shutil.copytree(sea, folder)
+    shutil.copytree(simulated_recordings, folder)
     whalescan.scan(folder, tmp_path / "out", hop_s=1.0)
     (folder / "SIM_20260401T000000Z.wav").write_bytes(b"broken")
     whalescan.scan(folder, tmp_path / "out", hop_s=1.0)
     assert len(list((tmp_path / "out" / "selections").iterdir())) == 2
 
 
-def test_changed_recording_is_scored_again(sea: Path, tmp_path: Path) -> None:
+def test_changed_recording_is_scored_again(simulated_recordings: Path, tmp_path: Path) -> None:
     path = tmp_path / "in" / "x.wav"
     path.parent.mkdir()
-    shutil.copy(next(sea.glob("*.wav")), path)
+    shutil.copy(next(simulated_recordings.glob("*.wav")), path)
     first = whalescan.scan(path, tmp_path / "out", hop_s=1.0)
     times = path.stat()
     content = path.read_bytes()
@@ -277,23 +279,23 @@ def test_changed_recording_is_scored_again(sea: Path, tmp_path: Path) -> None:
     assert len(whalescan.scan(path, tmp_path / "out", hop_s=1.0).detections) == 0
 
 
-def test_unreadable_channel_makes_a_recording_partial(sea: Path, tmp_path: Path) -> None:
-    samples, rate = soundfile.read(next(sea.glob("*.wav")))
+def test_unreadable_channel_makes_a_recording_partial(simulated_recordings: Path, tmp_path: Path) -> None:
+    samples, rate = soundfile.read(next(simulated_recordings.glob("*.wav")))
     path = write_sound(tmp_path / "x.wav", np.stack([np.full_like(samples, np.nan), samples], axis=1), rate, subtype="FLOAT")
     (row,) = whalescan.scan(path, hop_s=1.0, channel="all").files
     assert row.outcome.status is Status.PARTIAL
     assert "channel 1" in row.outcome.problem
 
 
-def test_absent_channel(sea: Path, tmp_path: Path) -> None:
-    survey = whalescan.scan(sea, tmp_path, hop_s=2.0, channel=2)
+def test_absent_channel(simulated_recordings: Path, tmp_path: Path) -> None:
+    survey = whalescan.scan(simulated_recordings, tmp_path, hop_s=2.0, channel=2)
     assert survey.exit_code == 3
     assert all("no channel 2" in problem for _, problem in _status(survey).values())
     assert pd.read_csv(tmp_path / "files.csv")["sequence_offset_s"].tolist() == [0, 40, 80]
 
 
-def test_all_channels(sea: Path, tmp_path: Path) -> None:
-    samples, rate = soundfile.read(next(sea.glob("*.wav")))
+def test_all_channels(simulated_recordings: Path, tmp_path: Path) -> None:
+    samples, rate = soundfile.read(next(simulated_recordings.glob("*.wav")))
     write_sound(tmp_path / "in" / "x.wav", np.stack([0 * samples, samples], axis=1), rate)
     survey = whalescan.scan(tmp_path / "in", tmp_path / "out", hop_s=1.0, channel="all")
     assert {call.channel for call in survey.detections} == {2}, "the first channel is silent; channels count from 1"
@@ -309,11 +311,11 @@ def test_boxes_lie_below_half_the_sampling_rate(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_names_with_special_characters(sea: Path, tmp_path: Path) -> None:
+def test_names_with_special_characters(simulated_recordings: Path, tmp_path: Path) -> None:
     names = ["a b", "tab\there", 'quo"te', "Größe", "=1+1"]
     (tmp_path / "in").mkdir()
     for name in names:
-        shutil.copy(next(sea.glob("*.wav")), tmp_path / "in" / f"{name}.wav")
+        shutil.copy(next(simulated_recordings.glob("*.wav")), tmp_path / "in" / f"{name}.wav")
     survey = whalescan.scan(tmp_path / "in", tmp_path / "out", hop_s=1.0)
     assert sorted(pd.read_csv(tmp_path / "out" / "files.csv")["recording"]) == sorted(names)
     table = pd.read_csv(tmp_path / "out" / "deployment.whalescan.sound.selections.txt", sep="\t", quoting=3)
@@ -321,14 +323,16 @@ def test_names_with_special_characters(sea: Path, tmp_path: Path) -> None:
     assert len(set(table["Detection ID"])) == len(table)
 
 
-def test_output_folder_cannot_be_written(sea: Path, tmp_path: Path) -> None:
+def test_output_folder_cannot_be_written(simulated_recordings: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="file"):
-        whalescan.scan(sea, tmp_path / "file", hop_s=2.0)
+        whalescan.scan(simulated_recordings, tmp_path / "file", hop_s=2.0)
 
 
 @pytest.mark.slow
-def test_full_disk_keeps_finished_scores(sea: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_keeps_finished_scores(
+    simulated_recordings: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written: list[Path] = []
 
     def full(path: Path, content: bytes) -> None:
@@ -339,16 +343,16 @@ def test_full_disk_keeps_finished_scores(sea: Path, out: Path, tmp_path: Path, m
 
     monkeypatch.setattr("whalescan.scores.score_file.write_atomically", full)
     with pytest.raises(OutputError, match="No space left"):
-        whalescan.scan(sea, tmp_path, hop_s=0.5)
+        whalescan.scan(simulated_recordings, tmp_path, hop_s=0.5)
     assert len(list((tmp_path / "scores").iterdir())) == 2
     monkeypatch.undo()
-    whalescan.scan(sea, tmp_path, hop_s=0.5)
+    whalescan.scan(simulated_recordings, tmp_path, hop_s=0.5)
     assert contents(tmp_path) == contents(out)
 
 
 @pytest.mark.slow
 def test_failed_chunk_is_scored_again_by_the_next_run(
-    sea: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    simulated_recordings: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     score = worker.score_chunk
 
@@ -358,19 +362,19 @@ def test_failed_chunk_is_scored_again_by_the_next_run(
         return score(chunk, task)
 
     monkeypatch.setattr(worker, "score_chunk", failing)
-    survey = whalescan.scan(sea, tmp_path, hop_s=0.5)
+    survey = whalescan.scan(simulated_recordings, tmp_path, hop_s=0.5)
     assert _status(survey)["SIM_20260401T000040Z"] == (Status.FAILED, "MemoryError: out of memory")
     assert survey.exit_code == 3
     monkeypatch.undo()
-    assert whalescan.scan(sea, tmp_path, hop_s=0.5).exit_code == 0
+    assert whalescan.scan(simulated_recordings, tmp_path, hop_s=0.5).exit_code == 0
     assert contents(tmp_path) == contents(out)
 
 
 @pytest.mark.slow
-def test_absent_scheduler(sea: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_absent_scheduler(simulated_recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "CONNECT_TIMEOUT_S", 1)
     with pytest.raises(UsageError, match=r"127\.0\.0\.1:1"):
-        whalescan.scan(sea, tmp_path, scheduler="tcp://127.0.0.1:1")
+        whalescan.scan(simulated_recordings, tmp_path, scheduler="tcp://127.0.0.1:1")
 
 
 def test_invalid_options() -> None:
@@ -380,8 +384,8 @@ def test_invalid_options() -> None:
         WorkOptions(batch_size=0)
 
 
-def test_scan_without_output_folder(sea: Path, out: Path) -> None:
-    survey = whalescan.scan(next(sea.glob("*.wav")), hop_s=0.5)
+def test_scan_without_output_folder(simulated_recordings: Path, out: Path) -> None:
+    survey = whalescan.scan(next(simulated_recordings.glob("*.wav")), hop_s=0.5)
     assert [call.begin_s for call in survey.detections] == [
         begin
         for name, begin in pd.read_csv(out / "detections.csv")[["recording", "begin_s"]].to_numpy()
@@ -389,8 +393,8 @@ def test_scan_without_output_folder(sea: Path, out: Path) -> None:
     ]
 
 
-def test_chunks_cover_every_sample_in_whole_batches(sea: Path) -> None:
-    recording = replace(read_recording(next(sea.glob("*.wav"))), n_frames=1_234_567)
+def test_chunks_cover_every_sample_in_whole_batches(simulated_recordings: Path) -> None:
+    recording = replace(read_recording(next(simulated_recordings.glob("*.wav"))), n_frames=1_234_567)
     grid = whalescan.WindowGrid(2000, 4000, 500)
     chunks = list(chunking.split_recording(recording, 1, grid, 7 * 32))
     assert [c.scored_span(grid)[0] for c in chunks[1:]] == [c.scored_span(grid)[1] for c in chunks[:-1]]

@@ -1,4 +1,4 @@
-"""Batch jobs as ``docs/cluster.md`` describes them, on a real SLURM."""
+"""Batch jobs as ``docs/guides/cluster.md`` describes them, on a real SLURM."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.builders import run_outputs
 from tests.slurm import cancel, sbatch, state, wait
 from tests.slurm import slurm as slurm  # noqa: PLC0414 - a fixture
 
-PAGE = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "guides" / "cluster.md").read_text(encoding="utf-8")
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("slurm")]
 
 
@@ -30,10 +30,10 @@ def block(language: str, contained: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def here(sea: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def here(simulated_recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `recordings/`, and with `laptop/`, the results of this machine."""
     folder = tmp_path_factory.mktemp("slurm")
-    (folder / "recordings").symlink_to(sea)
+    (folder / "recordings").symlink_to(simulated_recordings)
     whalescan.scan(folder / "recordings", folder / "laptop", hop_s=0.5)
     return folder
 

@@ -43,13 +43,13 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
     folder, out = tmp_path_factory.mktemp("deployment"), tmp_path_factory.mktemp("deployment-out")
     source = tmp_path_factory.mktemp("source")
     list(write_recordings(source, 1, SimulationOptions(minutes=6, calls_per_hour=300, snr_db=(8, 12), ships=False, seed=5)))
-    sea, _ = soundfile.read(next(source.glob("*.wav")), dtype="int16")
+    simulated_recordings, _ = soundfile.read(next(source.glob("*.wav")), dtype="int16")
     truth: list[tuple[datetime, float, float]] = []
 
     def write(
         name: str, begin: datetime, seconds: float, first_s: float = 0, lost: tuple[float, float] | None = None
     ) -> Path:
-        samples = sea[round(first_s * RATE) :][: round(seconds * RATE)].copy()
+        samples = simulated_recordings[round(first_s * RATE) :][: round(seconds * RATE)].copy()
         if lost:
             samples[round(lost[0] * RATE) : round(lost[1] * RATE)] = 0
         truth.append((begin, len(samples) / RATE, len(samples) / RATE - (lost[1] - lost[0] if lost else 0)))
@@ -192,7 +192,7 @@ def harp(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[XwavRawFi
     list(
         write_recordings(source, 1, SimulationOptions(minutes=1.5, calls_per_hour=500, snr_db=(8, 12), ships=False, seed=9))
     )
-    sea, _ = soundfile.read(next(source.glob("*.wav")), dtype="int16")
+    simulated_recordings, _ = soundfile.read(next(source.glob("*.wav")), dtype="int16")
     begin = datetime(2026, 12, 31, 23, 59, tzinfo=UTC)
     lengths, pauses = (61_234, 55_555, 63_211), (0, 400, 4000)
     raws, elapsed_s = [], 0.0
@@ -200,7 +200,7 @@ def harp(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[XwavRawFi
         elapsed_s = round(elapsed_s + pause_s, 3)
         raws.append(XwavRawFile(begin + timedelta(seconds=elapsed_s), length))
         elapsed_s += length / RATE
-    write_xwav(folder / "SOCAL_261231_235900.x.wav", raws, samples=sea[: sum(lengths)].tobytes())
+    write_xwav(folder / "SOCAL_261231_235900.x.wav", raws, samples=simulated_recordings[: sum(lengths)].tobytes())
     return folder, raws
 
 
@@ -260,8 +260,8 @@ def test_chunks_change_no_byte_at_discontinuities_and_borders(
                 assert path.read_bytes() == (other / path.relative_to(tmp_path / "one")).read_bytes(), path
 
 
-def test_many_short_files_have_the_detections_of_one(sea: Path, tmp_path: Path) -> None:
-    samples, _ = soundfile.read(next(sea.glob("*.wav")), dtype="int16")
+def test_many_short_files_have_the_detections_of_one(simulated_recordings: Path, tmp_path: Path) -> None:
+    samples, _ = soundfile.read(next(simulated_recordings.glob("*.wav")), dtype="int16")
     begin = datetime(2027, 1, 1, tzinfo=UTC)
     for first in range(0, len(samples), 1000):
         moment = begin + timedelta(seconds=first / RATE)
@@ -269,7 +269,7 @@ def test_many_short_files_have_the_detections_of_one(sea: Path, tmp_path: Path) 
             tmp_path / f"in/x_{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z.wav", samples[first:][:1000], RATE
         )
     calls = whalescan.scan(tmp_path / "in", tmp_path / "out", hop_s=0.25).detections
-    whole = whalescan.scan(next(sea.glob("*.wav")), hop_s=0.25).detections
+    whole = whalescan.scan(next(simulated_recordings.glob("*.wav")), hop_s=0.25).detections
     table = read(tmp_path / "out", "detections.csv")
     begins_s = [(start - begin).total_seconds() for start in table["start_utc"].dt.to_pydatetime()]
     assert len(whole) > 1
@@ -279,8 +279,8 @@ def test_many_short_files_have_the_detections_of_one(sea: Path, tmp_path: Path) 
     )
 
 
-def test_unreadable_channel_does_not_reduce_the_effort_of_the_other(sea: Path, tmp_path: Path) -> None:
-    samples, _ = soundfile.read(next(sea.glob("*.wav")), dtype="int16")
+def test_unreadable_channel_does_not_reduce_the_effort_of_the_other(simulated_recordings: Path, tmp_path: Path) -> None:
+    samples, _ = soundfile.read(next(simulated_recordings.glob("*.wav")), dtype="int16")
     both = np.stack([samples, np.zeros_like(samples)], axis=1)
     write_sound(tmp_path / "in/x_20270101T000000Z.wav", both, RATE)
     write_sound(tmp_path / "in/y_20270101T010000Z.wav", samples, RATE)

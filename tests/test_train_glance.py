@@ -89,11 +89,11 @@ def test_what_is_held_back_is_not_learnt_from(lengths: list[int], share: float) 
 
 
 @pytest.fixture
-def folder(sea: Path, tmp_path: Path) -> Path:
+def folder(simulated_recordings: Path, tmp_path: Path) -> Path:
     """Recordings of 20 s with calls, and a clip that is too short for anything."""
     import soundfile
 
-    for i, path in enumerate(sorted(sea.glob("*.wav"))):
+    for i, path in enumerate(sorted(simulated_recordings.glob("*.wav"))):
         samples, rate = soundfile.read(path)
         for k in range(2):
             write_sound(tmp_path / "sounds" / f"{i}{k}.wav", samples[k * 20 * rate :][: 20 * rate], rate)

@@ -72,10 +72,12 @@ def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained_model(clips: Path, imagenet: Path, sea: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_model(clips: Path, imagenet: Path, simulated_recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of two epochs, with the files beside it."""
     path = tmp_path_factory.mktemp("trained_model") / "model.safetensors"
-    train_model(TrainData((clips,), (str(sea),), imagenet), path, TWO_EPOCHS, TrainingRunOptions(quiet=True))
+    train_model(
+        TrainData((clips,), (str(simulated_recordings),), imagenet), path, TWO_EPOCHS, TrainingRunOptions(quiet=True)
+    )
     return path
 
 
@@ -84,7 +86,7 @@ TWO_EPOCHS = replace(SMALL, epochs=2, soften_after_epoch=1)
 
 @pytest.mark.slow
 def test_interrupted_training_gives_the_same_model(
-    clips: Path, imagenet: Path, sea: Path, trained_model: Path, tmp_path: Path
+    clips: Path, imagenet: Path, simulated_recordings: Path, trained_model: Path, tmp_path: Path
 ) -> None:
     messages: list[str] = []
 
@@ -93,7 +95,7 @@ def test_interrupted_training_gives_the_same_model(
         if line.startswith("epoch 2"):
             raise KeyboardInterrupt
 
-    data, output = TrainData((clips,), (str(sea),), imagenet), tmp_path / "model.safetensors"
+    data, output = TrainData((clips,), (str(simulated_recordings),), imagenet), tmp_path / "model.safetensors"
     with pytest.raises(KeyboardInterrupt):
         train_model(data, output, TWO_EPOCHS, TrainingRunOptions(quiet=True, report=interrupt_second_epoch))
     assert checkpoint_path(output).exists()
@@ -145,9 +147,11 @@ def test_fine_tuning_trains_the_head_first(clips: Path, trained_model: Path, tmp
 
 
 @pytest.mark.slow
-def test_fine_tuning_with_other_classes(sea: Path, trained_model: Path, tmp_path: Path) -> None:
+def test_fine_tuning_with_other_classes(simulated_recordings: Path, trained_model: Path, tmp_path: Path) -> None:
     messages: list[str] = []
-    data = TrainData((sea,), start_from=str(trained_model), selection=DataOptions(renamed=(("NARW upcall", "moan"),)))
+    data = TrainData(
+        (simulated_recordings,), start_from=str(trained_model), selection=DataOptions(renamed=(("NARW upcall", "moan"),))
+    )
     options = replace(FINE_TUNING, epochs=1, least_batches=3)
     trained = train_model(
         data, tmp_path / "moan.safetensors", options, TrainingRunOptions(quiet=True, report=messages.append)
@@ -207,8 +211,10 @@ def test_fine_tuning_on_three_calls(trained_model: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_hard_negatives_change_the_second_epoch(clips: Path, imagenet: Path, sea: Path, tmp_path: Path) -> None:
-    data = TrainData((clips,), (str(sea),), imagenet)
+def test_hard_negatives_change_the_second_epoch(
+    clips: Path, imagenet: Path, simulated_recordings: Path, tmp_path: Path
+) -> None:
+    data = TrainData((clips,), (str(simulated_recordings),), imagenet)
     plain, hard = tmp_path / "plain.safetensors", tmp_path / "hard.safetensors"
     for path, share in ((plain, 0.0), (hard, 1.0)):
         train_model(data, path, replace(TWO_EPOCHS, hard_share=share), TrainingRunOptions(quiet=True))
