@@ -240,7 +240,7 @@ def simulated_report_data(
     effort = recorded, analysed, heard, PRESENCE_RULE
     local = ZoneInfo(zone) if zone else None
     return ReportData(
-        title="Stellwagen",
+        title="Deployment 7",
         files=files,
         detections=calls,
         is_counted=np.ones(len(calls), np.bool_),

@@ -75,7 +75,7 @@ def scan(
         hop_s: Seconds between the beginnings of windows.
         channel: Channel to analyse: 1, 2, ... or all.
         exact: Score every window with the whole network, also where the fast first stage finds nothing.
-        threshold: Score at which a detection begins, above 0 and at most 1. None is the model's own.
+        threshold: Minimum score of a detection, above 0 and at most 1. None is the model's own.
         timezone: Time zone of clock times in file names that state none: UTC, UTC-5 or America/New_York. A ``ZoneInfo`` will
             do, too.
         time_format: strptime format of the clock times in file names. None is for the formats of known recorders.
@@ -83,8 +83,8 @@ def scan(
         summary_timezone: Time zone of additional hourly and daily tables in local time.
         min_validated: Confirmed detections in an hour or a day that make it DETECTED.
         formats: Further output format: audacity, kaleidoscope or parquet; may be given several times. One name or several.
-        pars: TOML file with the facts of a report to NOAA's PARS, which is then written.
-        makara: TOML file with the facts of a report to NOAA's Makara, which is then written.
+        pars: TOML file with the metadata of a report to NOAA's PARS; the report is written, too.
+        makara: TOML file with the metadata of a report to NOAA's Makara; the report is written, too.
         position: Position of the recorder in decimal degrees, with which the report tells day from night. A pair of latitude
             and longitude, west negative.
         device: Device that scores: auto, cpu, cuda or cuda:N.
@@ -105,7 +105,7 @@ def scan(
         UsageError, ModelError: before anything is started.
         OutputError, ClusterError: when results cannot be written, or a cluster is lost; finished results are kept.
     """
-    from whalescan.survey.run import run  # Dask takes its time to import
+    from whalescan.survey.run import run  # importing Dask is slow
     from whalescan.survey.settings import SurveyJob
 
     if hop is not None:
@@ -171,7 +171,7 @@ def check(
     Raises:
         UsageError, ModelError: for invalid options.
     """
-    from whalescan.survey.check import check as check_job  # Dask takes its time to import
+    from whalescan.survey.check import check as check_job  # importing Dask is slow
     from whalescan.survey.settings import SurveyJob
 
     tables = TableOptions(timezone=zone_text("timezone", timezone), time_format=time_format or "")
@@ -188,7 +188,7 @@ def open_run(output: _PathLike) -> Run:
     Raises:
         TableError: when it holds no finished run.
     """
-    from whalescan.survey.finished_run import Run  # scipy takes its time to import
+    from whalescan.survey.finished_run import Run  # importing scipy is slow
 
     return Run(Path(path_text("output", output)))
 
@@ -200,7 +200,7 @@ def load_model(name_or_path: _PathLike | None = None) -> Model:
         name_or_path: A model file. None is the one in the package.
 
     Raises:
-        ModelError: when the file is absent, is no whalescan model, or is damaged.
+        ModelError: when the file is absent, is not a whalescan model, or is damaged.
     """
     from whalescan.detector.model_spec import find_model
 

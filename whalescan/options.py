@@ -27,11 +27,11 @@ class Changes(StrEnum):
     """What an option changes."""
 
     SCORES = "scores"
-    """Scores, and so everything; such options enter the fingerprint of stored scores."""
+    """Options that change scores, and so all results; they enter the fingerprint of stored scores."""
     TABLES = "tables"
-    """Tables and the report, which can be made again from stored scores."""
+    """Options that change tables and the report, which can be made again from stored scores."""
     NEITHER = "neither"
-    """Only how the work is done."""
+    """Options that change only how the work is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,19 +199,19 @@ class TableOptions:
     """What changes the tables that are made of the scores.
 
     Attributes:
-        threshold: score at which a detection begins; None for the model's own.
+        threshold: minimum score of a detection; None for the model's own.
         timezone: time zone of clock times in file names that state none; empty where it is not known.
         time_format: ``strptime`` format of the times in file names; empty for the formats of known recorders.
         raven_root: folder of the recordings as seen on the reviewer's computer; empty for as on this one.
         summary_timezone: time zone of a second set of hourly and daily tables; empty for none.
         min_validated: confirmed detections in an hour or a day that make it ``DETECTED``.
         formats: names of further formats, from `tables.formats`.
-        pars, makara: TOML files with the facts that only the user knows of a report to NOAA; empty for no such report.
+        pars, makara: TOML files with the metadata of a report to NOAA; empty for no such report.
         position: of the recorder, ``LATITUDE,LONGITUDE`` in degrees north and east; empty where it is not known.
     """
 
     threshold: float | None = _table_option(
-        None, "Score at which a detection begins, above 0 and at most 1.", default_text="the model's own", metavar="SCORE"
+        None, "Minimum score of a detection, above 0 and at most 1.", default_text="the model's own", metavar="SCORE"
     )
     timezone: str = _table_option(
         "",
@@ -244,13 +244,13 @@ class TableOptions:
     )
     pars: str = _table_option(
         "",
-        "TOML file with the facts of a report to NOAA's PARS, which is then written.",
+        "TOML file with the metadata of a report to NOAA's PARS; the report is written, too.",
         default_text="no such report",
         metavar="FILE.toml",
     )
     makara: str = _table_option(
         "",
-        "TOML file with the facts of a report to NOAA's Makara, which is then written.",
+        "TOML file with the metadata of a report to NOAA's Makara; the report is written, too.",
         default_text="no such report",
         metavar="FILE.toml",
     )

@@ -227,7 +227,9 @@ def open_at_frame(recording: Recording, frame: int) -> soundfile.SoundFile:
     except FileNotFoundError as error:
         raise RecordingError(f"{path}: no longer exists; restore it and run the same command again") from error
     except PermissionError as error:
-        raise RecordingError(f"{path}: may not be read ({error.strerror}); run the same command again") from error
+        raise RecordingError(
+            f"{path}: cannot be read ({error.strerror}); check its permissions and run the same command again"
+        ) from error
     except OSError as error:
         raise DiskError(
             f"{path}: cannot be opened at present ({error.strerror or error}); run the same command again"

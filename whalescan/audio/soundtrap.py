@@ -78,23 +78,21 @@ def read_start(recording: Path, rate_hz: int | None = None, n_frames: Sequence[i
     root = _parse(log, content)
     blocks = [block for block in _blocks(root) if _START in block.attributes]
     if not blocks:
-        raise RecordingError(f"{log.name}: states no {_START}; {_REMEDY}")
+        raise RecordingError(f"{log.name}: contains no {_START}; {_REMEDY}")
     _check_name(log, root, recording)
     if rate_hz is not None and n_frames:
         blocks = _blocks_of_length(log, blocks, rate_hz, n_frames)
     blocks = [block for block in blocks if block.suffix == "wav"] or blocks
     starts = {_parse_start(log, block) for block in blocks}
     if len(starts) > 1:
-        raise RecordingError(
-            f"{log.name}: states {len(starts)} starts, and not which is that of this recording; remove all but one"
-        )
+        raise RecordingError(f"{log.name}: contains {len(starts)} start times; remove all but that of this recording")
     return starts.pop()
 
 
 def _parse(log: Path, content: bytes) -> ET.Element:
     if b"<!DOCTYPE" in content:
         raise RecordingError(
-            f"{log.name}: not read, as it has a document type, which may define entities and no recorder writes; {_REMEDY}"
+            f"{log.name}: not read, since it has a document type declaration, which no recorder writes; {_REMEDY}"
         )
     try:
         return ET.fromstring(content)  # noqa: S314 - safe without entities

@@ -58,8 +58,8 @@ def recorded_spans(recording: Recording, begin: int = 0, end: int | None = None,
 def frame_span(recording: Recording, missing_span: MissingSpan, rate_hz: int) -> Span:
     """Return the frames ``(begin, end)`` of the file that a missing span, counted at another rate, covers.
 
-    A missing span that begins or ends with a clock segment does so to the frame, so that no rest of a segment counts as
-    analysed.
+    A border of the missing span that is a border of a clock segment is mapped to exactly that frame, so that no remainder of
+    the segment counts as analysed.
     """
     borders = {
         _sample_of_frame(segment.first_frame, recording, rate_hz): segment.first_frame

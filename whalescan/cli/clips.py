@@ -54,7 +54,9 @@ if TYPE_CHECKING:
     show_default="any",
     help="Only detections with this review; repeatable.",
 )
-@click.option("--threshold", type=float, metavar="SCORE", show_default="none", help="Only detections from this score on.")
+@click.option(
+    "--threshold", type=float, metavar="SCORE", show_default="none", help="Only detections with at least this score."
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="Random seed.")
 @click.option(
     "--rate",
@@ -64,7 +66,7 @@ if TYPE_CHECKING:
     show_default="the recording's, without any change of samples",
     help="Sampling rate of the clips.",
 )
-@click.option("--for-training", is_flag=True, help="Validated detections in the layout that `whalescan train` reads.")
+@click.option("--for-training", is_flag=True, help="Write validated detections in the layout that `whalescan train` reads.")
 @quiet_option()
 def clips(
     out: Path,
@@ -82,8 +84,8 @@ def clips(
 ) -> None:
     """Write the detections of OUT as WAV files, with a Raven table.
 
-    Chosen are all of them, those with the highest or lowest scores, a random sample, or a balanced one with the same number
-    from each range of scores. The same command writes the same files again.
+    --choose selects all of them, those with the highest or lowest scores, a random sample, or a balanced one with the same
+    number from each range of scores. The same command writes the same files again.
 
     Example: whalescan clips out/ -o clips/ --choose random --count 50
     """

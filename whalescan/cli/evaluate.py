@@ -25,7 +25,7 @@ from whalescan.core import UsageError
         type=float,
         metavar="SCORE",
         show_default="that of the run or the model; 0.5 for tables",
-        help="Score at which errors are shown.",
+        help="Threshold at which errors are counted and listed.",
     ),
     click.option("--class", "class_name", metavar="NAME", show_default="upcalls", help="Class of a model that has several."),
     click.option("--channel", type=click.IntRange(1), metavar="N", show_default="1", help="Channel to evaluate."),
@@ -49,7 +49,7 @@ from whalescan.core import UsageError
         type=click.FloatRange(0),
         metavar="SECONDS",
         show_default="1.0",
-        help="Largest distance between the middles of a detection and its annotation.",
+        help="Largest difference between the midpoints of a detection and its annotation.",
     ),
     click.option(
         "--label",
@@ -64,7 +64,9 @@ from whalescan.core import UsageError
         help="Further label of annotations that are ignored; repeatable.",
     ),
     path_option("--aside", multiple=True, show_default="none", help="Table of further annotations to ignore; repeatable."),
-    click.option("--silent-are-empty", is_flag=True, help="Recordings without annotations hold no calls."),
+    click.option(
+        "--silent-are-empty", is_flag=True, help="Treat recordings without annotations as recordings without calls."
+    ),
     click.option(
         "--lowest",
         type=float,

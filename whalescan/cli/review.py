@@ -30,7 +30,7 @@ _ORDERS = ("highest", "lowest", "threshold", "time", "recording", "sample")
     "--order",
     type=click.Choice(_ORDERS),
     show_default="highest; with --sample or --blind: sample",
-    help="Detections that come first: those with the highest or lowest scores, ...",
+    help="First: highest or lowest scores, scores nearest to the threshold, earliest time, or a random sample.",
 )
 @click.option(
     "--sample",
@@ -149,7 +149,7 @@ def _summary(imported: ReviewImport) -> str:
     decided = f"{new.n_yes} yes, {new.n_no} no, {new.n_maybe} maybe"
     changed = f"{new.n_deleted} deleted, {new.n_added} added, {new.n_moved} moved"
     reset = f", {new.n_restored} reset to unreviewed" if new.n_restored else ""
-    lines = [f"{tables}, new in them: {decided}; {changed}{reset}"]
+    lines = [f"{tables} imported; new validations: {decided}; {changed}{reset}"]
     precision = reviewed_precision(imported.survey.detections)
     if precision is None:
         lines.append("precision: not known, as no detection of the detector is validated as yes or no")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from whalescan.survey.outputs import Survey
 
 _AS_BEFORE = "as before"
-"""What holds for a table option that is not given again."""
+"""Default, in help texts, of a table option that keeps its earlier value."""
 
 
 @main.command()
@@ -95,7 +95,7 @@ def _finish(survey: Survey, output: Path, quiet: bool) -> None:
 
 
 _TABLE_OPTIONS_AFTER_A_RUN = [name for name in options_of(TableOptions) if name not in ("timezone", "time_format")]
-"""All but the clocks, which stay as the run read them."""
+"""All options but those of the clocks, which stay as the run read them."""
 
 
 @main.command()
@@ -103,7 +103,7 @@ _TABLE_OPTIONS_AFTER_A_RUN = [name for name in options_of(TableOptions) if name 
 @changed("tables", TableOptions, *_TABLE_OPTIONS_AFTER_A_RUN, default_text=_AS_BEFORE)
 @quiet_option("Print no summary.")
 def detect(out: Path, tables: Mapping[str, Any], quiet: bool) -> None:
-    """Detect calls again in the stored scores of OUT.
+    """Make detections from the stored scores of OUT again.
 
     Needs neither recordings nor model. An option that is not given stays as it was; an empty text clears it.
 

@@ -31,7 +31,11 @@ _model_output = path_option("--output", "-o", required=True, help="Model file to
     click.option("--without-calls", multiple=True, show_default="none", help="Recordings without calls; repeatable."),
     click.option("--class", "classes", multiple=True, show_default="every label", help="Class to learn; repeatable."),
     click.option(
-        "--rename", multiple=True, metavar="LABEL=CLASS", show_default="none", help="Class of a label; repeatable."
+        "--rename",
+        multiple=True,
+        metavar="LABEL=CLASS",
+        show_default="none",
+        help="Use CLASS for the label LABEL; repeatable.",
     ),
     click.option(
         "--uncertain",
@@ -99,7 +103,7 @@ _model_output = path_option("--output", "-o", required=True, help="Model file to
         type=float,
         metavar="SCORE",
         show_default="0.5; with --from: the model's",
-        help="Score at which a detection begins.",
+        help="Minimum score of a detection, stored in the model.",
     ),
 )
 @device_option
@@ -148,7 +152,9 @@ def _classes_by_label(renamed: Sequence[str]) -> dict[str, str]:
     click.option("--seed", type=click.IntRange(0), show_default="20090328", help="Random seed."),
 )
 @path_option(
-    "--split", show_default="none", help="A .split.csv of `train`; what it held out is not used for training here either."
+    "--split",
+    show_default="none",
+    help="A .split.csv written by `train`; the examples held out there are not used here either.",
 )
 @device_option
 @_restart_option

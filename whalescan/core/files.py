@@ -1,4 +1,4 @@
-"""Files that are absent, old or whole, never half-written; and folders that hold nothing but what we wrote."""
+"""Atomic file writing, and output folders that contain only files written by this package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from whalescan.core import OutputError, UsageError
 
 _PARTIAL = re.compile(r"\.\d+(-\d+)?\.partial")
 _WRITTEN = ".whalescan-files"
-"""Lists the files in a folder that we wrote or were about to write."""
+"""Lists the files in a folder that this package wrote or was about to write."""
 
 
 def check_writable(folder: Path) -> None:
@@ -26,7 +26,7 @@ def check_writable(folder: Path) -> None:
     """
     probe = folder / ".whalescan-probe"
     write_atomically(probe, b"")
-    with contextlib.suppress(OSError):  # it could be written, which is what was to be found out
+    with contextlib.suppress(OSError):  # the check succeeded: the file could be written
         probe.unlink()
 
 
@@ -60,12 +60,12 @@ def remove_partials(folder: Path) -> None:
     """
     for path in folder.rglob(".*.partial"):
         if _PARTIAL.fullmatch(path.name):
-            with contextlib.suppress(OSError):  # it takes room, and does no other harm
+            with contextlib.suppress(OSError):  # a leftover file only occupies disk space
                 path.unlink()
 
 
 def append_atomically(path: Path, kept_bytes: int, content: bytes) -> None:
-    """Write ``content`` behind the first ``kept_bytes`` bytes of a file; whatever stands behind these is cut off.
+    """Replace everything after the first ``kept_bytes`` bytes of a file with ``content``.
 
     Raises:
         OutputError: as `write_atomically` does; the first ``kept_bytes`` bytes are untouched.
@@ -95,7 +95,7 @@ def sync_folder(folder: Path) -> None:
     """Flush a folder's list of files to the disk where the system can, so that a power cut does not undo a rename."""
     if os.name != "posix":
         return
-    with contextlib.suppress(OSError):  # some network disks cannot, and need not
+    with contextlib.suppress(OSError):  # some network file systems cannot sync, and do not need to
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -171,7 +171,7 @@ def _list(folder: Path, names: Iterable[str]) -> None:
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
     """Return a CSV: comma, UTF-8, LF; quotes only where a cell needs them."""
-    table = io.BytesIO()  # held once, and not as text and bytes
+    table = io.BytesIO()  # keeps the table in memory once, not as text and as bytes
     with io.TextIOWrapper(table, encoding="utf-8", errors="backslashreplace", newline="") as text:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(header)

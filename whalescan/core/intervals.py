@@ -37,7 +37,7 @@ def union(intervals: IntArray) -> IntArray:
 
 
 def subtract(intervals: IntArray, holes: IntArray) -> IntArray:
-    """Return what of the intervals lies in no hole, as a `union`.
+    """Return the parts of the intervals outside all holes, as a `union`.
 
     Args:
         intervals: int64 ``[n, 2]`` in any order.

@@ -65,7 +65,7 @@ def collect_stages(is_enabled: bool = True) -> Iterator[list[StageTiming]]:
 
 
 def is_collecting() -> bool:
-    """Return whether stages are collected; work that runs beside Python, as on a GPU, must then be waited for."""
+    """Return whether stages are collected; asynchronous work, as on a GPU, must then be synchronised."""
     return _collector.get() is not None
 
 

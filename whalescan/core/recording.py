@@ -20,7 +20,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 _NS = 10**9
 _ROUNDING = 1e-4
-"""Part of a sample by which seconds may fall short of the sample they stand for."""
+"""Largest rounding error, in samples, of a time in seconds that denotes a sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Recording:
     Attributes:
         name: path below the folder that was given, with ``/``, without suffix; unique within a run.
         path: path of the file.
-        relative: path below the folder that was given, with ``/`` and with suffix.
+        relative_path: path below the folder that was given, with ``/`` and with suffix.
         rate_hz: sampling rate of the file.
         n_frames: samples per channel that the file really holds.
         channels: number of channels.

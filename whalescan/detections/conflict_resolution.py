@@ -98,8 +98,8 @@ def _resolve_box(entries: Sequence[Validation], known: Validation | None) -> tup
 def combine_successive(tables: Sequence[Sequence[Validation]], known: Mapping[str, Validation]) -> tuple[Validation, ...]:
     """Return the entries of successive versions of a table: the last review of each detection, and its last box.
 
-    Whoever wrote the later version did not know the reviews in the earlier one, so an unreviewed row in the later version
-    withdraws nothing.
+    An unreviewed row in a later version withdraws nothing, because its author may not have known the reviews in the earlier
+    version.
 
     Args:
         tables: the entries of each version, the oldest first.

@@ -102,7 +102,7 @@ def detections_at_threshold(detections: Sequence[Detection], threshold: float) -
     """Return the detector's own detections at a threshold.
 
     Detections below the threshold can be among the others because a reviewer confirmed them earlier. Estimates that include
-    them would be too favourable, because the rejected ones are gone.
+    them would be too favourable, because the rejected ones are missing.
 
     Args:
         detections: as `validations.apply_validations` returns them.

@@ -77,7 +77,7 @@ def spectral_series(power: Tensor, bin_hz: float, low_bin: int) -> Tensor:
 
 
 _SILENCE = 1e-15
-"""Power over background up to which a band counts as silent; its square could not be told from 0."""
+"""Power over background up to which a band counts as silent; its square would be indistinguishable from 0."""
 
 
 class BandComplexity(NamedTuple):

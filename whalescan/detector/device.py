@@ -90,7 +90,7 @@ class _TorchSettings:
                 self._cudnn = cudnn.benchmark, cudnn.deterministic
                 cudnn.benchmark, cudnn.deterministic = False, True
             self._n_scoring += 1
-        torch.set_num_threads(1)  # a setting of each thread, so each one makes it
+        torch.set_num_threads(1)  # a setting of each thread, not of the process
 
     def __exit__(self, *error: object) -> None:
         with self._lock:

@@ -244,7 +244,7 @@ def parse_spec(path: Path, text: str | None) -> ModelSpec:
     try:
         fields = json.loads(text)
         if fields.pop("format") not in (FORMAT, FORMAT_WITH_GLANCE):
-            raise ModelError(f"{path}: its format is not {FORMAT_WITH_GLANCE} or older; update whalescan")
+            raise ModelError(f"{path}: its format is newer than {FORMAT_WITH_GLANCE}; update whalescan")
         # models of whalescan 0.1 do not name their features; there were no others
         fields["front_end"] = FrontEndOptions(**{"features": "spectrogram", **fields["front_end"]})
         for name in ("classes", "thresholds"):

@@ -100,7 +100,7 @@ def optimise_for_inference(network: nn.Module, device: torch.device, dtype: torc
 def _fold_batch_norms(network: nn.Module) -> None:
     """Fold every BatchNorm into the convolution whose output it alone takes."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.fx itself
+        warnings.simplefilter("ignore", DeprecationWarning)  # caused by torch.fx itself
         graph = fx.symbolic_trace(network).graph
     modules = dict(network.named_modules())
     for node in graph.nodes:

@@ -90,7 +90,7 @@ def _at_rate(native: FloatArray, native_hz: int, rate_hz: int) -> tuple[FloatArr
 
 
 @lru_cache(maxsize=1)
-def _scorer(path: str, sha256: str, device: str, batch_size: int, exact: bool) -> AnyScorer:  # noqa: ARG001 - of the key
+def _scorer(path: str, sha256: str, device: str, batch_size: int, exact: bool) -> AnyScorer:  # noqa: ARG001 - part of the cache key
     """Return the model ready to score; that of the last call is kept."""
     from whalescan.detector.glancing import load_scorer  # noqa: PLC0415 - torch takes seconds to import
 

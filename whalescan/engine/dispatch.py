@@ -51,7 +51,7 @@ _NOTICE_INTERVAL_S = 120.0
 """After this long without a result, the user is told that the run is waiting, and for what."""
 
 Notifier = Callable[[str], None]
-"""Takes what the user should know, a line at a time."""
+"""Receives messages for the user, one line at a time."""
 
 
 class ChunkDispatcher:

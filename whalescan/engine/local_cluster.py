@@ -25,7 +25,7 @@ from whalescan.engine import process_settings
 from whalescan.options import WorkOptions
 
 THREADS_PER_PROCESS = 4
-"""More threads wait for Python's global lock, fewer need more memory. With a GPU, two have chunks on it and two read."""
+"""More threads wait for Python's global lock, fewer need more memory. With a GPU, two score chunks on it and two read."""
 _MIN_THREADS_WITH_GPU = 3
 """Two whose chunks are on the GPU, and one that reads."""
 _MAX_PROCESSES_PER_GPU = 4

@@ -77,7 +77,7 @@ def fit_calibration(evaluation: Evaluation, per_hour: float) -> CalibrationFit:
     slope, offset = fit_platt(np.concatenate([true_positives, false_positives]), is_call)
     if slope <= 0:
         raise UsageError(
-            "the model cannot be calibrated on these recordings: detections with higher scores are not more often calls"
+            "the model cannot be calibrated on these recordings: detections with higher scores are not correct more often"
         )
     edge = _tail_level(false_positives, per_hour, evaluation.curve.hours)
     threshold = 1 / (1 + math.exp(-(slope * edge + offset)))
@@ -147,7 +147,7 @@ def _rounded_up(threshold: float) -> float:
 def _tail_level(false_positives: npt.NDArray[np.float64], per_hour: float, hours: float) -> float:
     """Return the log-odds above which ``per_hour`` false positives are expected."""
     descending = np.sort(false_positives)[::-1]
-    # the tail has twice as many false positives as wanted, and no fewer than can be fitted to
+    # the tail has twice as many false positives as wanted, and at least as many as a fit needs
     n = min(max(_FEWEST, round(2 * per_hour * hours)), len(descending) - 1)
     start = descending[n]
     mean_excess = float(np.mean(descending[:n] - start))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from whalescan.core import Annotation, Recording, UsageError
-from whalescan.core.text import hours
+from whalescan.core.text import hours, quantity
 from whalescan.evaluation import metrics
 from whalescan.evaluation.matching import MatchOutcome, match
 from whalescan.evaluation.metrics import (
@@ -281,15 +281,19 @@ def _for_false_positives(curve: ThresholdCurve, aims: Sequence[float]) -> list[T
     recommendations = []
     for per_hour in aims:
         point = curve.for_false_positives(per_hour)
-        reason = "every higher threshold has, too"
+        reason = "reached at every higher threshold, too"
         if len(curve) == 0:
             reason = "there are no detections"
         elif point is None:
             highest = curve.at(float(curve.thresholds[0]))
-            reason = f"the highest score, {highest.threshold:.4f}, already has {highest.false_positives_per_hour:.3g}"
+            reason = (
+                f"the highest score, {highest.threshold:.4f}, already has {highest.false_positives_per_hour:.3g} per hour"
+            )
         elif point.threshold <= curve.thresholds[-1]:
-            reason = "all thresholds of the evaluation have"
-        recommendations.append(ThresholdRecommendation(f"at most {per_hour:g} false positives per hour", point, reason))
+            reason = "reached at every threshold of the evaluation"
+        recommendations.append(
+            ThresholdRecommendation(f"at most {quantity(per_hour, 'false positive', 4)} per hour", point, reason)
+        )
     return recommendations
 
 
@@ -304,7 +308,7 @@ def _for_precision(curve: ThresholdCurve, aims: Sequence[float]) -> list[Thresho
         elif point is None:
             reason = f"the highest precision at any threshold is {max(reached for _, reached in precisions):.3f}"
         elif all(reached >= precision for threshold, reached in precisions if threshold >= point.threshold):
-            reason = "every higher threshold has, too"
+            reason = "reached at every higher threshold, too"
         recommendations.append(ThresholdRecommendation(f"precision of at least {precision:g}", point, reason))
     return recommendations
 
@@ -326,5 +330,5 @@ def _limits(curve: ThresholdCurve, n_recordings: int, lowest_score: float | None
     if n_recordings < 2:
         notes.append("confidence intervals need at least two recordings")
     elif options.bootstrap.n_resamples and n_recordings < FEW_RECORDINGS:
-        notes.append(f"confidence intervals from {n_recordings} recordings are approximate, and mostly too narrow")
+        notes.append(f"confidence intervals from {n_recordings} recordings are approximate, and usually too narrow")
     return notes

@@ -24,8 +24,8 @@ from enum import StrEnum
 
 RULE = (
     "one to one, the highest score first: a detection is matched with the nearest unmatched call whose middle lies within "
-    "{tolerance_s:g} s of its own; near no call but an ignored selection it is ignored; "
-    "otherwise it is a false positive, also near a call that is already matched"
+    "{tolerance_s:g} s of its own; a detection near an ignored selection, and near no call, is ignored; "
+    "every other detection is a false positive, also near a call that is already matched"
 )
 _ROUNDING_S = 1e-6
 """Precision of times in tables."""

@@ -1,4 +1,4 @@
-"""Spectrograms for people: an audio excerpt becomes a PNG. Whoever shows it draws axes and boxes over it.
+"""Spectrograms for display: an audio excerpt becomes a PNG without axes and boxes, which the caller draws.
 
 The image shows power over the median of each frequency, so that the spectral slope of ambient noise is flat and a faint call
 is as dark as a loud one; steady tones fade. The detector's own spectrogram is normalised in the same way.

@@ -65,8 +65,8 @@ def validation_section(data: ReportData) -> ValidationSection:
     n_more = min(n_to_review(estimate, _HALF_WIDTH), estimate.n_unreviewed)
     if n_more:
         paragraphs.append(
-            f"Reviewing about {count(n_more, 'more detection')}, in the order that whalescan review proposes, would give "
-            f"the precision to ±{_HALF_WIDTH:g}."
+            f"Reviewing about {count(n_more, 'more detection')} of the random sample (whalescan review --sample) would "
+            f"estimate the precision to ±{_HALF_WIDTH:g}."
         )
     return ValidationSection(tuple(paragraphs), _figure(estimate) if estimate.covered_share else None)
 

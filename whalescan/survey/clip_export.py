@@ -25,9 +25,9 @@ from whalescan.tables.run_json import read_run_json
 TABLE, LIST_FILE, CLIPS = "clips.whalescan.sound.selections.txt", "clips.listfile.txt", "clips.csv"
 TRAINING_TABLE, TRAINING_FOLDER = "train.csv", "train"
 _ROUNDING = 1e-4
-"""Part of a sample by which seconds may miss the sample that they mean."""
+"""Largest rounding error, in samples, of a time in seconds that denotes a sample."""
 _MAX_RATE_HZ = 1_000_000
-"""Faster than any recorder; a clip at a rate far above would not fit in memory."""
+"""Above the rate of any recorder; a clip at a much higher rate would not fit in memory."""
 
 
 @dataclass(frozen=True, slots=True)

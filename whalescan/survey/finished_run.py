@@ -211,7 +211,7 @@ class Run:
         threshold = None if threshold is None else number("threshold", threshold)
         if not write:
             return self._detect(threshold).detections
-        from whalescan.survey.run import detect  # Dask takes its time to import
+        from whalescan.survey.run import detect  # importing Dask is slow
 
         self.__dict__["survey"] = survey = detect(self.output, threshold)
         return survey.detections
@@ -232,7 +232,7 @@ class Run:
             UsageError: for invalid options, or when another process writes to the folder.
             OutputError: when the report cannot be written.
         """
-        from whalescan.survey.run import detect  # Dask takes its time to import
+        from whalescan.survey.run import detect  # importing Dask is slow
 
         options = provenance.read_run_record(self.output).tables
         if position is not None:
@@ -256,6 +256,6 @@ class Run:
         return ScoreTrack(scores.grid, scores.classes, scores.windows)
 
     def _detect(self, threshold: float | None) -> Survey:
-        from whalescan.survey.run import detect_stored  # Dask takes its time to import
+        from whalescan.survey.run import detect_stored  # importing Dask is slow
 
         return detect_stored(self.output, threshold)

@@ -92,11 +92,11 @@ class RunLog:
     ) -> None:
         if error is not None:
             self.write("stopped", str(error) or type(error).__name__)
-        with contextlib.suppress(OSError):  # a full disk is reported by whoever writes results
+        with contextlib.suppress(OSError):  # a full disk is reported when results are written
             self._file.close()
 
     def write(self, word: str, about: str) -> None:
-        """Add a line. Errors are ignored: a full disk is reported by whoever writes results."""
+        """Add a line. Errors are ignored: a full disk is reported when results are written."""
         with contextlib.suppress(OSError):
             self._file.write(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}  {word:<8}  {plain_text(about)}\n")
 

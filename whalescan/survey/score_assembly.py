@@ -33,7 +33,7 @@ _SCORING_VERSION = 4
 JOURNAL_SUFFIX = ".journal"
 _PROBLEMS_NAMED = 3
 _INCOMPLETE = " to be tried again"
-"""What the fingerprint of a score file ends with whose failed chunks the next run scores again."""
+"""Suffix of the fingerprint of a score file whose failed chunks the next run scores again."""
 Windows = tuple[int, int]
 """A range of windows: the first, and the one past the last."""
 

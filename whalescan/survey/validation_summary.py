@@ -28,7 +28,7 @@ from whalescan.survey.outputs import Survey
 from whalescan.survey.run_summary import labelled_row, wrap_sentence
 
 _WANTED_HALF_WIDTH = 0.05
-"""Half the width of an interval of precision that suffices for a survey."""
+"""Half width of a precision interval that is sufficient for a survey."""
 
 Target = PrecisionTarget | FalsePositiveTarget
 

@@ -36,7 +36,7 @@ COLUMNS = (
 
 
 _ENCODING_ERRORS = "backslashreplace"
-"""File names may be invalid text, a table may not."""
+"""File names may contain invalid text; a table must not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,13 +152,13 @@ def _notes_below_threshold(
     notes = []
     if n_confirmed:
         notes.append(
-            f"{content.path}: left {count(n_confirmed, 'confirmed detection')} below a score of {threshold:g} unchanged, "
-            "since the table may never have shown them. To reject one, enter no in its Review column"
+            f"{content.path}: kept {count(n_confirmed, 'confirmed detection')} with scores below {threshold:g}, which "
+            "the table may never have contained. To reject one, enter no in its Review column"
         )
     if n_unreviewed:
         notes.append(
-            f"{content.path}: left {count(n_unreviewed, 'unreviewed detection')} below a score of {threshold:g} unchanged, "
-            "since tables were written at several thresholds, and this one may never have shown them"
+            f"{content.path}: kept {count(n_unreviewed, 'unreviewed detection')} with scores below {threshold:g}: "
+            "tables were written at several thresholds, and this one may never have contained them"
         )
     return tuple(notes)
 
@@ -183,8 +183,8 @@ def _deleted_added_calls(
     if len(deleted) == len(absent):
         return entries, ()
     note = (
-        f"{content.path}: left {count(len(absent) - len(deleted), 'added call')} unchanged, since the table may never have "
-        "shown them. To reject one, enter no in its Review column"
+        f"{content.path}: kept {count(len(absent) - len(deleted), 'added call')}, which the table may never have contained. "
+        "To reject one, enter no in its Review column"
     )
     return entries, (note,)
 

@@ -110,7 +110,9 @@ ANALYSES_COLUMNS = (
         required=True,
         vocabulary=frozenset({"INTERVAL"}),  # rows are days; EVENT_CALL and EVENT_ENCOUNTER would be other tables
     ),
-    NoaaColumn("analysis_start_datetime", CellType.TIMESTAMP, required=True),  # this and the next, and the band: for NCEI
+    NoaaColumn(
+        "analysis_start_datetime", CellType.TIMESTAMP, required=True
+    ),  # NCEI requires this field, the next one and the band
     NoaaColumn("analysis_end_datetime", CellType.TIMESTAMP, required=True),
     NoaaColumn("analysis_sample_rate_khz", CellType.FLOAT, required=True, low=LOWEST_RATE_KHZ, high=HIGHEST_RATE_KHZ),
     NoaaColumn("analysis_min_frequency_khz", CellType.FLOAT, required=True, low=0),
@@ -148,7 +150,7 @@ DETECTIONS_COLUMNS = (
     NoaaColumn("detection_start_datetime", CellType.TIMESTAMP, required=True),
     NoaaColumn(
         "detection_end_datetime", CellType.TIMESTAMP, required=True
-    ),  # this and the next by the guide, not the validator
+    ),  # the guide requires this field and the next one, the validator does not
     NoaaColumn("detection_effort_secs", CellType.FLOAT, required=True, low=0),
     NoaaColumn("detection_sound_source_code", CellType.CODE, required=True, vocabulary=RIGHT_WHALES),
     NoaaColumn("detection_call_type_code", CellType.CODE, required=True, vocabulary=RIGHT_WHALE_CALLS),

@@ -123,7 +123,9 @@ def read_metadata(path: Path, parameter: str, fields: Sequence[NoaaColumn]) -> d
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{parameter} {path}: cannot be read as TOML ({error}); the README contains an example") from error
+        raise UsageError(
+            f"{parameter} {path}: cannot be read as TOML ({error}); the documentation of reports to NOAA has an example"
+        ) from error
     names = [field.name for field in fields]
     unknown = [name for name in document if name not in names]
     problems = [TableProblem(name, None, "unknown field", f"valid fields are {', '.join(names)}") for name in unknown]
