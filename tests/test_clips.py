@@ -227,9 +227,8 @@ def test_absent_recording_affects_only_its_own_clips(finished_output: Path, tmp_
     out = tmp_path / "out"
     shutil.copytree(finished_output / "out", out)
     table = out / "files.csv"
-    table.write_text(
-        table.read_text(encoding="utf-8").replace(str(finished_output / "simulated"), str(tmp_path / "simulated")), encoding="utf-8"
-    )
+    moved = table.read_text(encoding="utf-8").replace(str(finished_output / "simulated"), str(tmp_path / "simulated"))
+    table.write_text(moved, encoding="utf-8")
     (flac,) = (tmp_path / "simulated").glob("*.flac")
     calls = open_finished_run(out).read_detections()
     n_gone = sum(call.recording == flac.stem for call in calls)
