@@ -256,7 +256,7 @@ def test_a_client_scores_and_stays_open(simulated_recordings: Path) -> None:
     recording = next(simulated_recordings.glob("*.wav"))
     expected = whalescan.scan(recording, hop_s=1.0)
     with (
-        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):
         survey = whalescan.scan(recording, hop_s=1.0, client=client)

@@ -182,7 +182,9 @@ def test_short_surveys_use_threads_and_long_ones_processes() -> None:
 def thread_client() -> Iterator[Client]:
     """A client whose workers are threads of this process."""
     with (
-        LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, memory_limit=0) as cluster,
+        LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0", memory_limit=0
+        ) as cluster,
         Client(cluster) as client,
     ):
         yield client
@@ -262,3 +264,18 @@ def test_signals_are_left_alone_unless_enabled() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with InterruptHandler(is_enabled=False):
         assert signal.getsignal(signal.SIGTERM) is before
+
+
+class _SignalsWhenDeleted:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_second_signal_within_a_finaliser_is_not_lost() -> None:
+    with InterruptHandler() as handler:
+        signal.raise_signal(signal.SIGINT)
+        assert (handler.is_requested, handler.is_forced) == (True, False)
+        finalised = _SignalsWhenDeleted()
+        del finalised  # Python drops the KeyboardInterrupt
+        assert handler.is_forced

@@ -151,6 +151,8 @@ class ChunkDispatcher:
         deadline_s = time.monotonic() + _MAX_WAIT_S
         while not self._completed.has_ready() and time.monotonic() < deadline_s:
             time.sleep(_POLL_S)  # as_completed can wait, but not with a time limit
+            if self._interrupt_handler.is_forced:
+                raise KeyboardInterrupt
         if len(self._pending) > _MAX_FETCHED:
             time.sleep(_BATCH_WAIT_S)
         futures: list[Future] = self._completed.next_batch(block=False)

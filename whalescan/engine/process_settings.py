@@ -35,10 +35,12 @@ class InterruptHandler:
 
     Attributes:
         is_requested: whether the run is to end as soon as its running chunks are stored.
+        is_forced: whether it is to end at once. Python drops an exception that a signal raises within a finaliser, so that
+            whoever waits checks this, too.
     """
 
     def __init__(self, is_enabled: bool = True) -> None:
-        self.is_requested = False
+        self.is_requested = self.is_forced = False
         self._is_enabled = is_enabled
         self._previous_handlers: dict[int, Any] = {}
 
@@ -55,6 +57,7 @@ class InterruptHandler:
 
     def _handle(self, _number: int, _frame: FrameType | None) -> None:
         if self.is_requested:
+            self.is_forced = True
             raise KeyboardInterrupt
         self.is_requested = True
 
