@@ -240,6 +240,14 @@ def test_the_former_name_of_hop_s_warns(tmp_path: Path) -> None:
         whalescan.scan(tmp_path / "nowhere", hop=1.0)
 
 
+def test_the_former_names_of_effort_and_settings_warn(finished_output: Path) -> None:
+    survey = whalescan.open_run(finished_output).survey
+    with pytest.warns(DeprecationWarning, match="effort"):
+        assert survey.accounts is survey.effort
+    with pytest.warns(DeprecationWarning, match="settings"):
+        assert survey.views is survey.settings
+
+
 def test_a_scan_prints_nothing_and_changes_no_log(
     simulated_recordings: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -51,7 +52,7 @@ class Survey:
         detections: recording by recording, in the order of their times.
         effort: recorded and analysed time, gaps, and presence in each hour and day.
         local_hourly, local_daily: hours and days in the local time of ``summary_timezone``; empty without one.
-        window_counts: int64 ``[SCORE_PARTS]``, the histogram of window scores from 0 to 1, by the class with the highest
+        window_counts: int64 ``[SCORE_BINS]``, the histogram of window scores from 0 to 1, by the class with the highest
             score.
         settings: what the tables were made by.
     """
@@ -73,6 +74,18 @@ class Survey:
     def daily(self) -> BinTable:
         """The full UTC days from the first sample to the last."""
         return BinTable(self.effort.daily)
+
+    @property
+    def accounts(self) -> SurveyEffort:
+        """The former name of ``effort``."""
+        warnings.warn("Survey.accounts is now Survey.effort", DeprecationWarning, stacklevel=2)
+        return self.effort
+
+    @property
+    def views(self) -> OutputSettings:
+        """The former name of ``settings``."""
+        warnings.warn("Survey.views is now Survey.settings", DeprecationWarning, stacklevel=2)
+        return self.settings
 
     @property
     def analysed_s(self) -> float:
