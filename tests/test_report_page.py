@@ -509,7 +509,7 @@ def test_year_with_200_000_detections_is_a_small_page() -> None:
     assert len(detections) > 195_000
     began_s = time.process_time()
     content = report_html(replace(year, detections=tuple(detections)))
-    assert time.process_time() - began_s < 100, "3 s of computing where nothing else runs"
+    assert time.process_time() - began_s < 20
     assert len(content) < 1_000_000, "leaves 14 MB for spectrograms"
     found = Page(content)
     check_page(found)

@@ -144,4 +144,4 @@ def test_order_of_200000_detections_is_fast() -> None:
         begun_s = time.process_time()
         sample_order(detections)
         times_s.append(time.process_time() - begun_s)
-    assert min(times_s) < 20, "0.5 s where nothing else runs"
+    assert min(times_s) < 3, "0.5 s where nothing traces it"
