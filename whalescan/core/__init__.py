@@ -12,18 +12,22 @@ from whalescan.core.errors import (
     WhalescanError,
     invalid,
 )
-from whalescan.core.recording import BoolArray, FloatArray, IntArray, PcmLayout, Position, Recording, WindowScores
+from whalescan.core.recording import BoolArray, FloatArray, IntArray, PcmLayout, Position, Recording
 from whalescan.core.result import PENDING, RecordingResult
-from whalescan.core.score_track import ScoreTrack
+from whalescan.core.score_track import LOG_ODDS_STEP, MIN_BOX_LOG_ODDS, ColumnScores, ScoreTrack, WindowScores
 from whalescan.core.text import plain_text
-from whalescan.core.time import ClockSegment, Gap, GapKind, MissingSpan, WindowGrid, from_ns, to_ns
+from whalescan.core.time import ClockSegment, ColumnGrid, Gap, GapKind, MissingSpan, WindowGrid, from_ns, to_ns
 
 __all__ = [
+    "LOG_ODDS_STEP",
+    "MIN_BOX_LOG_ODDS",
     "PENDING",
     "Annotation",
     "BoolArray",
     "ClockSegment",
     "ClusterError",
+    "ColumnGrid",
+    "ColumnScores",
     "Detection",
     "DiskError",
     "FloatArray",

@@ -1,4 +1,4 @@
-"""Recordings, the position of their recorder, and the scores of their windows."""
+"""Recordings, and the position of their recorder."""
 
 from __future__ import annotations
 
@@ -140,37 +140,3 @@ class Position:
         if not (abs(latitude) <= 90 and abs(longitude) <= 180):
             raise invalid("position", text, "latitude -90 to 90 first, then longitude -180 to 180, west negative")
         return Position(latitude, longitude)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class WindowScores:
-    """Scores, boxes and complexity of windows.
-
-    Attributes:
-        scores: float32 ``[n_windows, n_classes]``, 0 to 1.
-        boxes: float32 ``[n_windows, 4]``: begin and end of the call in samples from the window's first, low and high edge
-            in Hz; NaN where the window has no call.
-        complexity: float32 ``[n_windows, 4]``: H, C_SQ, C_JSD, C_TV.
-    """
-
-    scores: FloatArray
-    boxes: FloatArray
-    complexity: FloatArray
-
-    @staticmethod
-    def missing(n_windows: int, n_classes: int) -> WindowScores:
-        """Return windows without scores, boxes and complexity: NaN throughout."""
-        scores, boxes, complexity = (np.full((n_windows, n), np.nan, np.float32) for n in (n_classes, 4, 4))
-        return WindowScores(scores, boxes, complexity)
-
-    @staticmethod
-    def join(parts: list[WindowScores]) -> WindowScores:
-        """Return consecutive windows as one."""
-        return WindowScores(
-            np.concatenate([part.scores for part in parts]),
-            np.concatenate([part.boxes for part in parts]),
-            np.concatenate([part.complexity for part in parts]),
-        )
-
-    def __repr__(self) -> str:
-        return f"WindowScores({len(self.scores)} windows)"

@@ -1,6 +1,7 @@
 """Sample indices, UTC times, and gaps in time.
 
-Within a recording, time is an integer sample index until it is printed; `WindowGrid` converts an index to seconds. Clock
+Within a recording, time is an integer sample index until it is printed; `WindowGrid` and `ColumnGrid` convert an index to
+seconds. Clock
 time is an aware datetime in UTC, or an integer number of nanoseconds since 1970.
 """
 
@@ -69,6 +70,35 @@ class WindowGrid:
     def begin_sample(self, window: int) -> int:
         """Return the first sample of a window."""
         return window * self.hop_samples
+
+    def seconds(self, sample: float) -> float:
+        """Return a sample index as seconds from the recording's first sample."""
+        return sample / self.rate_hz
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnGrid:
+    """Columns of a detector's output: contiguous spans of equal length, counted from a recording's first sample.
+
+    Attributes:
+        rate_hz: samples per second, of the model and not of the recording.
+        column_samples: length of a column.
+    """
+
+    rate_hz: int
+    column_samples: int
+
+    def n_columns(self, n_samples: int) -> int:
+        """Return how many columns have their middle within ``n_samples`` samples; at least one where there is any sample."""
+        return max(-(-(2 * n_samples - self.column_samples) // (2 * self.column_samples)), min(n_samples, 1))
+
+    def begin_sample(self, column: int) -> int:
+        """Return the first sample of a column."""
+        return column * self.column_samples
+
+    def middle_sample(self, column: float) -> float:
+        """Return the sample in the middle of a column, which may be a fraction."""
+        return (column + 0.5) * self.column_samples
 
     def seconds(self, sample: float) -> float:
         """Return a sample index as seconds from the recording's first sample."""

@@ -1,1 +1,1 @@
-"""Scores of audio: spectrogram, network, localisation, model file. Only this package and `training` import torch."""
+"""Scores of audio: spectrogram, network, model file. Only this package and `training` import torch."""

@@ -1,53 +1,51 @@
-"""Windows that are scored together, and the audio that they need. Without torch, because planning needs it as well."""
+"""Blocks of columns that are scored together, and the audio that they need. Without torch, which planning does not need."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import pairwise
 
-from whalescan.core import WindowGrid
-from whalescan.detector.model_spec import ModelSpec
+import numpy as np
+
+from whalescan.core import BoolArray, ColumnGrid
+from whalescan.core.intervals import true_runs
 
 BATCH_SIZE = 32
-"""Number of windows at a time that suits a processor."""
-BLOCK_S = 40
-"""Audio whose windows share a block: longer blocks need fewer margins, shorter ones less memory."""
-MARGIN_FRAMES = 64
-"""Frames of context on both sides of a block (1.28 s), so that its first and last windows are scored as all others."""
+"""Number of windows at a time that suits a processor: less than a block."""
+BLOCK_S = 160
+"""Audio of a block, to the nearest column: longer blocks need fewer margins, shorter ones less memory."""
+MIN_SEGMENT_S = 0.5
+"""Shorter segments between drop-outs or timestamp discontinuities are not scored: no call fits in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batching:
-    """How windows are grouped into blocks and batches.
+def block_columns(grid: ColumnGrid) -> int:
+    """Return the number of columns of a block.
 
-    A batch consists of one or more blocks; each is padded with context that is read but not scored.
-
-    Attributes:
-        block_windows: windows of a block; 1 where each window is scored on its own.
-        n_blocks: blocks of a batch.
-        margin_samples: samples of context before the first window of a batch and after its last.
+    Blocks are counted from a recording's first column, and chunks are whole batches of blocks, so that a column is scored
+    with the same ones however a recording is cut.
     """
-
-    block_windows: int
-    n_blocks: int
-    margin_samples: int
-
-    @property
-    def n_windows(self) -> int:
-        """Windows of a batch. Chunks are whole batches, so that the same windows share one however a recording is cut."""
-        return self.block_windows * self.n_blocks
+    return round(BLOCK_S * grid.rate_hz / grid.column_samples)
 
 
-def batching(spec: ModelSpec, grid: WindowGrid, batch_size: int, exact: bool) -> Batching:
-    """Return how a model's windows are grouped: in blocks where it has a first stage, a glance.
+def batch_blocks(batch_size: int, grid: ColumnGrid, window_samples: int) -> int:
+    """Return the number of blocks in a batch.
 
     Args:
-        spec: of the model.
-        grid: distance and length of the windows.
-        batch_size: windows for which there is memory, where each is scored on its own.
-        exact: score every window with the whole network, although the model has a first stage.
+        batch_size: windows for which there is memory.
+        grid: the columns.
+        window_samples: length of a window.
     """
-    if spec.glance is None or exact:
-        return Batching(1, batch_size, 0)
-    block_windows = max(1, BLOCK_S * grid.rate_hz // grid.hop_samples)
-    n_blocks = max(1, batch_size * grid.window_samples // (BLOCK_S * grid.rate_hz))
-    return Batching(block_windows, n_blocks, MARGIN_FRAMES * spec.front_end.frame_hop_samples)
+    return max(1, batch_size * window_samples // (block_columns(grid) * grid.column_samples))
+
+
+def recorded_runs(
+    n_samples: int, is_empty: BoolArray | None, discontinuities: Sequence[int], min_samples: int
+) -> list[tuple[int, int]]:
+    """Return the runs ``[begin, end)`` of sound that are scored: without empty samples and discontinuities, long enough."""
+    is_recorded = np.ones(n_samples, np.bool_) if is_empty is None else ~is_empty
+    runs = []
+    for run_begin, run_end in true_runs(is_recorded).tolist():
+        inside = [sample for sample in discontinuities if run_begin < sample < run_end]
+        borders = [run_begin, *inside, run_end]
+        runs += [(b, e) for b, e in pairwise(borders) if e - b >= min_samples]
+    return runs

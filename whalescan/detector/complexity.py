@@ -22,17 +22,23 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool1d
+from torch.nn.functional import avg_pool1d, pad
+
+from whalescan.detector.model_spec import FrontEndOptions
 
 NAMES = ("H", "C_SQ", "C_JSD", "C_TV")
 BAND_HZ = (50.0, 350.0)
-AVERAGED_FRAMES = 15
-"""Frames averaged before the shares are computed (0.4 s of audio), because a single periodogram frame is too rough.
+AVERAGED_S = 0.4
+"""Seconds of frames averaged before the shares are computed, because a single periodogram frame is too rough.
 
-White noise in 64 bins has H 0.90 and C_JSD 0.14 in one frame, 0.97 and 0.04 in the mean of 4 independent ones. Hann frames
-of 256 samples every 40 overlap: 15 of them smooth as much as 5.2 independent ones (Welch 1967). Odd, so that a mean has a
-middle.
+White noise in 64 bins has H 0.90 and C_JSD 0.14 in one frame, 0.97 and 0.04 in the mean of 4 independent ones. The
+overlapping Hann frames of 0.4 s smooth as much as about 5 independent ones (Welch 1967).
 """
+
+
+def averaged_frames(options: FrontEndOptions) -> int:
+    """Return the number of frames in `AVERAGED_S`, odd, so that a mean has a middle."""
+    return 2 * round((AVERAGED_S * options.rate_hz / options.frame_hop_samples - 1) / 2) + 1
 
 
 def complexity(distribution: Tensor) -> Tensor:
@@ -57,23 +63,21 @@ def complexity(distribution: Tensor) -> Tensor:
     return torch.stack([entropy, entropy * squared, entropy * divergence, entropy * variation], dim=-2).clamp(0, 1)
 
 
-def spectral_series(power: Tensor, bin_hz: float, low_bin: int) -> Tensor:
+def spectral_series(power: Tensor, options: FrontEndOptions) -> Tensor:
     """Return the four measures of the spectrum around each frame.
 
-    The spectrum is the mean of `AVERAGED_FRAMES` frames around each frame; at the edges, of those that exist.
+    The spectrum is the mean of `AVERAGED_S` around each frame; at the edges, of the frames that exist.
 
     Args:
-        power: power over background ``[n_windows, n_bins, n_frames]``, as `FrontEnd.normalise` returns it.
-        bin_hz: width of a bin.
-        low_bin: number of the first bin.
+        power: power over background ``[n_blocks, n_bins, n_frames]``, as `FrontEnd.normalise` returns it.
+        options: of the front end that made it.
 
     Returns:
-        float32 ``[n_windows, 4, n_frames]`` in the order of `NAMES`, each between 0 and 1.
+        float32 ``[n_blocks, 4, n_frames]`` in the order of `NAMES`, each between 0 and 1.
     """
-    band = _band(power, bin_hz, low_bin)
+    width = averaged_frames(options)
     # zero padding at the edges lowers the means, but not the shares of the bins
-    averaged = avg_pool1d(band, AVERAGED_FRAMES, stride=1, padding=AVERAGED_FRAMES // 2)
-    return complexity(averaged)
+    return complexity(avg_pool1d(_band(power, options), width, stride=1, padding=width // 2))
 
 
 _SILENCE = 1e-15
@@ -81,7 +85,7 @@ _SILENCE = 1e-15
 
 
 class BandComplexity(NamedTuple):
-    """Complexity of the band around each time-frequency bin: float32 ``[n_windows, n_bins, n_frames]``, 0 to 1.
+    """Complexity of the band around each time-frequency bin: float32 ``[n_blocks, n_bins, n_frames]``, 0 to 1.
 
     Attributes:
         order: 1 - H: 0 where the band is flat, 1 where it is a single tone.
@@ -100,7 +104,7 @@ def band_complexity(power: Tensor, n_bins: int, n_frames: int) -> BandComplexity
     averages, however wide the band. The absolute differences in the other two measures cannot be computed in this way.
 
     Args:
-        power: power over background ``[n_windows, n_bins, n_frames]``.
+        power: power over background ``[n_blocks, n_bins, n_frames]``.
         n_bins: width of a band, odd; at the edges, bands hold the bins that exist.
         n_frames: frames that are averaged first, odd.
     """
@@ -114,58 +118,32 @@ def band_complexity(power: Tensor, n_bins: int, n_frames: int) -> BandComplexity
 
 
 def mean_over_bins(values: Tensor, n_bins: int, count_include_pad: bool = False) -> Tensor:
-    """Return the moving average along the bins of ``[n_windows, n_bins, n_frames]``; at the edges, of those that exist."""
-    n_windows, all_bins, n_frames = values.shape
-    columns = values.transpose(1, 2).reshape(n_windows, n_frames, all_bins)
+    """Return the moving average along the bins of ``[n_blocks, n_bins, n_frames]``; at the edges, of those that exist."""
+    n_blocks, all_bins, n_frames = values.shape
+    columns = values.transpose(1, 2).reshape(n_blocks, n_frames, all_bins)
     smooth = avg_pool1d(columns, n_bins, 1, n_bins // 2, count_include_pad=count_include_pad)
     return smooth.transpose(1, 2)
 
 
-def window_complexity(power: Tensor, bin_hz: float, low_bin: int) -> Tensor:
-    """Return the means of the four measures over a window, from means of frames that do not overlap.
+def column_complexity(power: Tensor, options: FrontEndOptions) -> Tensor:
+    """Return the four measures of the spectrum around the middle of each column, the mean of `AVERAGED_S`.
 
     Args:
-        power: power over background ``[n_windows, n_bins, n_frames]``, as `FrontEnd.normalise` returns it.
-        bin_hz: width of a bin.
-        low_bin: number of the first bin.
+        power: power over background ``[n_blocks, n_bins, n_frames]``, as `FrontEnd.normalise` returns it.
+        options: of the front end that made it.
 
     Returns:
-        float32 ``[n_windows, 4]`` in the order of `NAMES`.
+        float32 ``[n_blocks, n_columns, 4]`` in the order of `NAMES`.
     """
-    averaged = avg_pool1d(_band(power, bin_hz, low_bin), AVERAGED_FRAMES, AVERAGED_FRAMES)
-    return complexity(averaged).mean(dim=-1)
+    width = averaged_frames(options)
+    around = pad(_band(power, options), (width // 2, width // 2))[..., options.first_frame :]
+    averaged = avg_pool1d(around, width, options.column_frames, ceil_mode=True, count_include_pad=False)
+    return complexity(averaged[..., : power.shape[-1] // options.column_frames]).transpose(1, 2)
 
 
-_STEP_FRAMES = AVERAGED_FRAMES // 3
-
-
-def block_complexity(power: Tensor, bin_hz: float, low_bin: int, frames: Tensor, n_frames: int) -> Tensor:
-    """Return the means of the four measures over each window of blocks.
-
-    They are means over the block's averaged frames that lie in a window. These overlap, so that they need not begin where a
-    window does.
-
-    Args:
-        power: power over background ``[n_blocks, n_bins, n_block_frames]``, as `FrontEnd.normalise_blocks` returns it.
-        bin_hz: width of a bin.
-        low_bin: number of the first bin.
-        frames: int64 ``[n_windows]``, the frame of a block at which each window begins.
-        n_frames: frames of a window, at least `AVERAGED_FRAMES` and a few.
-
-    Returns:
-        float32 ``[n_blocks, n_windows, 4]`` in the order of `NAMES`.
-    """
-    averaged = avg_pool1d(_band(power, bin_hz, low_bin), AVERAGED_FRAMES, _STEP_FRAMES)
-    series = complexity(averaged)
-    begins = _STEP_FRAMES * torch.arange(series.shape[-1], device=power.device)
-    is_inside = (begins >= frames[:, None]) & (begins + AVERAGED_FRAMES <= frames[:, None] + n_frames)
-    shares = is_inside / is_inside.sum(dim=1, keepdim=True)
-    return torch.einsum("smb,wb->swm", series, shares)
-
-
-def _band(power: Tensor, bin_hz: float, low_bin: int) -> Tensor:
+def _band(power: Tensor, options: FrontEndOptions) -> Tensor:
     """Return the bins of `BAND_HZ`."""
-    first, last = (round(edge_hz / bin_hz) - low_bin for edge_hz in BAND_HZ)
+    first, last = (round(edge_hz / options.bin_hz) - options.low_bin for edge_hz in BAND_HZ)
     return power[:, max(first, 0) : last]
 
 

@@ -1,17 +1,17 @@
-"""Front end: audio to the network's input, for single windows and for blocks of any length.
+"""Front end: audio to the network's input, for blocks of any length.
 
 The network's input has three channels, as ImageNet's networks expect. All are made from one power spectrogram, normalised by
-the background: each bin's own median in the window, or in the seconds around each frame of a block. The gain of a recorder
-cancels exactly, the slope of ambient noise is flattened, and tonal lines (blade rates of ships, noise of electronics) fade,
-because they are the median. `FrontEndOptions.features` names the channels:
+the background: each bin's own median in the seconds around each frame. The gain of a recorder cancels exactly, the slope of
+ambient noise is flattened, and tonal lines (blade rates of ships, noise of electronics) fade, because they are the median.
+`FrontEndOptions.features` names the channels:
 
 ``spectrogram``
     *Normalised power*, logarithmic. *Normalised power with tonal lines*: the same over the median of the neighbouring bins,
     so that tonal lines remain: where a line stops, the rest of it is not a call, and only this channel shows why.
     *Local power*: normalised power over its neighbours in frequency, in which knocks and clicks, which fill all bins, fade.
 ``complexity``
-    *Order* (1 - H) and *C_SQ* of the band of 133 Hz around each time-frequency bin: 64 time series of complexity each. The
-    *time series* of H, C_SQ, C_JSD and C_TV of the whole call band, each repeated over a quarter of the bins.
+    *Order* (1 - H) and *C_SQ* of the band of 133 Hz around each time-frequency bin: a time series of complexity for each
+    bin. The *time series* of H, C_SQ, C_JSD and C_TV of the whole call band, each repeated over a quarter of the bins.
 ``both``
     Normalised power, normalised power with tonal lines, and order.
 
@@ -32,29 +32,23 @@ from whalescan.detector.model_spec import FrontEndOptions
 
 N_CHANNELS = 3
 _MIN_BACKGROUND = 1e-6
-"""A bin's background is at least this share of the window's mean power, so that half-silent windows stay bounded."""
+"""A bin's background is at least this share of the mean power around it, so that half-silent audio stays bounded."""
 _SMOOTHING_BINS = 17
 """Bins (133 Hz) over which a background is smoothed, and for local power and order."""
-_ORDER_FRAMES = 7
-"""Frames averaged before the order of a band is computed."""
-_BACKGROUND_FRAMES = 128
-"""Frames of a block (2.56 s) whose median is a frame's background: about as many as a window has."""
-COLUMN_FRAMES = 16
-"""Frames of a block from one median to the next, between which it is interpolated; also from one column of the first
-stage's output to the next."""
-_MEDIAN_STEP = 4
-"""The median is taken of every fourth of these frames: neighbours share most of their samples."""
+_ORDER_S = 0.16
+"""Seconds averaged before the order of a band is computed."""
+_MEDIAN_STEP_S = 0.064
+"""The median is taken of frames this far apart: neighbours share most of their samples."""
 _SERIES_SCALE = (2.0, 8.0, 4.0, 4.0)
 """Factors that bring H, C_SQ, C_JSD and C_TV to similar ranges."""
 
 
 class NormalisedSpectrogram(NamedTuple):
-    """The power of windows or blocks, split into what changes and what is steady.
+    """The power of blocks, split into what changes and what is steady.
 
     Attributes:
-        power: power over the bin's background, float32 ``[n_windows, n_bins, n_frames]``, >= 0.
-        tonal_lines: log of the bin's background over that of its neighbours, float32 ``[n_windows, n_bins, 1]`` for windows
-            and ``[n_blocks, n_bins, n_frames]`` for blocks.
+        power: power over the bin's background, float32 ``[n_blocks, n_bins, n_frames]``, >= 0.
+        tonal_lines: log of the bin's background over that of its neighbours, float32, of the same shape.
     """
 
     power: Tensor
@@ -62,11 +56,12 @@ class NormalisedSpectrogram(NamedTuple):
 
 
 class FrontEnd(nn.Module):
-    """Transform of windows into the network's input.
+    """Transform of blocks of audio into the network's input.
 
     Shape:
-        - windows: float32 ``[n_windows, window_samples]``, any scale
-        - network input: float32 ``[n_windows, 3, n_bins, n_frames]``, about -1 to 1.5
+        - blocks: float32 ``[n_blocks, block_samples]``, any scale, of at least `FrontEndOptions.background_frames` frames
+        - network input: float32 ``[n_blocks, 3, n_bins, n_frames]``, about -1 to 1.5; frames beyond a whole number of
+          columns are left out
     """
 
     taper: Tensor
@@ -74,13 +69,15 @@ class FrontEnd(nn.Module):
     def __init__(self, options: FrontEndOptions) -> None:
         super().__init__()
         self.options = options
+        self._order_frames = _odd(_ORDER_S * options.rate_hz / options.frame_hop_samples)
+        self._median_step = max(1, round(_MEDIAN_STEP_S * options.rate_hz / options.frame_hop_samples))
         self.register_buffer("taper", torch.hann_window(options.fft_samples), persistent=False)
 
-    def power(self, windows: Tensor) -> Tensor:
-        """Return the power of each time-frequency bin, float32 ``[n_windows, n_bins, n_frames]``."""
+    def power(self, blocks: Tensor) -> Tensor:
+        """Return the power of each time-frequency bin, float32 ``[n_blocks, n_bins, n_frames]``."""
         o = self.options
         spectrum = torch.stft(
-            windows,
+            blocks,
             o.fft_samples,
             hop_length=o.frame_hop_samples,
             window=self.taper,
@@ -89,25 +86,17 @@ class FrontEnd(nn.Module):
         )[:, o.low_bin : o.low_bin + o.n_bins]
         return spectrum.real.square() + spectrum.imag.square()
 
-    def normalise(self, windows: Tensor) -> NormalisedSpectrogram:
-        """Return the power of windows over each bin's median power in its window."""
-        power = self.power(windows)
-        background = _bounded(power.median(dim=-1, keepdim=True).values, power)
-        level = background.log()
-        return NormalisedSpectrogram(power / background, level - mean_over_bins(level, _SMOOTHING_BINS))
-
-    def normalise_blocks(self, blocks: Tensor) -> NormalisedSpectrogram:
-        """Return the power of blocks ``[n_blocks, block_samples]`` over each bin's median power in the seconds around it.
-
-        Blocks have at least 64 frames; those beyond a whole number of `COLUMN_FRAMES` are left out.
-        """
+    def normalise(self, blocks: Tensor) -> NormalisedSpectrogram:
+        """Return the power of blocks over each bin's median power in the seconds around it."""
+        o = self.options
         power = self.power(blocks)
-        power = power[..., : power.shape[-1] // COLUMN_FRAMES * COLUMN_FRAMES]
-        margin = (_BACKGROUND_FRAMES - COLUMN_FRAMES) // 2
+        power = power[..., : power.shape[-1] // o.column_frames * o.column_frames]
+        margin = (o.background_frames - o.column_frames) // 2
         reflected = pad(power, (margin, margin), mode="reflect")
-        frames = reflected.unfold(-1, _BACKGROUND_FRAMES, COLUMN_FRAMES)[..., ::_MEDIAN_STEP]
-        steps = _bounded(frames.median(dim=-1).values, power).log()
-        level = interpolate(steps, scale_factor=COLUMN_FRAMES, mode="linear")
+        frames = reflected.unfold(-1, o.background_frames, o.column_frames)[..., :: self._median_step]
+        least = frames.mean(dim=(1, 3))[:, None] * _MIN_BACKGROUND + torch.finfo(power.dtype).tiny
+        steps = torch.maximum(frames.median(dim=-1).values, least).log()
+        level = interpolate(steps, scale_factor=o.column_frames, mode="linear")
         return NormalisedSpectrogram(power / level.exp(), level - mean_over_bins(level, _SMOOTHING_BINS))
 
     def network_input(self, spectrogram: NormalisedSpectrogram) -> Tensor:
@@ -118,7 +107,7 @@ class FrontEnd(nn.Module):
         level = (spectrogram.power.clamp(max=o.ceiling) + o.floor).log()
         with_lines = level + spectrogram.tonal_lines.clamp(-3, 3)
         if o.features == "both":
-            order = complexity.band_complexity(spectrogram.power, _SMOOTHING_BINS, _ORDER_FRAMES).order
+            order = complexity.band_complexity(spectrogram.power, _SMOOTHING_BINS, self._order_frames).order
             third = _rescaled(order, 2)
         else:
             third = (level - mean_over_bins(level, _SMOOTHING_BINS)) / 4
@@ -126,20 +115,20 @@ class FrontEnd(nn.Module):
 
     def _complexity_input(self, spectrogram: NormalisedSpectrogram) -> Tensor:
         o = self.options
-        bands = complexity.band_complexity(spectrogram.power, _SMOOTHING_BINS, _ORDER_FRAMES)
-        series = complexity.spectral_series(spectrogram.power, o.bin_hz, o.low_bin)
+        bands = complexity.band_complexity(spectrogram.power, _SMOOTHING_BINS, self._order_frames)
+        series = complexity.spectral_series(spectrogram.power, o)
         scaled = _rescaled(series, series.new_tensor(_SERIES_SCALE)[:, None])
         stripes = scaled.repeat_interleave(-(-o.n_bins // len(_SERIES_SCALE)), dim=1)[:, : o.n_bins]
         return torch.stack([_rescaled(bands.order, 2), _rescaled(bands.squared, 10), stripes], dim=1)
 
-    def forward(self, windows: Tensor) -> Tensor:
-        """Return the network's input of windows."""
-        return self.network_input(self.normalise(windows))
+    def forward(self, blocks: Tensor) -> Tensor:
+        """Return the network's input of blocks."""
+        return self.network_input(self.normalise(blocks))
 
 
-def _bounded(background: Tensor, power: Tensor) -> Tensor:
-    """Return a background that is above 0, also in silence."""
-    return torch.maximum(background, power.mean(dim=(1, 2), keepdim=True) * _MIN_BACKGROUND + torch.finfo(power.dtype).tiny)
+def _odd(frames: float) -> int:
+    """Return the nearest odd number of frames, so that a mean has a middle."""
+    return 2 * round((frames - 1) / 2) + 1
 
 
 def _rescaled(measure: Tensor, scale: Tensor | float) -> Tensor:

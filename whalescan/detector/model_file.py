@@ -1,13 +1,14 @@
 """Weights of model files: reading and writing.
 
-Convolutions are stored as int8 with one float scale per output channel (``<name>`` and ``<name>.scale``), a quarter of
-float32's size for no measurable loss; everything else is stored as float32. Nothing is ever unpickled.
+Convolutions of the network are stored as int8 with one float scale per output channel (``<name>`` and ``<name>.scale``), a
+quarter of float32's size for no measurable loss; everything else is stored as float32. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -18,12 +19,9 @@ from torch import Tensor, nn
 from whalescan.core import ModelError
 from whalescan.core.files import write_atomically
 from whalescan.detector.frontend import FrontEnd
-from whalescan.detector.glance import Glance
-from whalescan.detector.model_spec import FORMAT, FORMAT_WITH_GLANCE, Model, ModelSpec
+from whalescan.detector.model_spec import FORMAT, Model, ModelSpec
 from whalescan.detector.network import Detector
 
-_GLANCE = "glance."
-"""Prefix of the names of the first stage's weights."""
 _META = torch.device("meta")
 """Device on which networks are created whose weights come from a file; elsewhere random weights take a third of the time."""
 
@@ -36,47 +34,38 @@ def load_detector(model: Model) -> Detector:
     """
     spec = model.spec
     with _META:
-        detector = Detector(spec.architecture, spec.front_end, len(spec.classes))
+        detector = Detector(spec.architecture, spec.front_end, spec.network, len(spec.classes))
     detector.frontend = FrontEnd(spec.front_end)
-    _load_weights(detector.network, model, in_glance=False)
+    try:
+        weights = _unpack(load(model.path.read_bytes()))
+        detector.load_state_dict(weights, assign=True)
+        detector.to(memory_format=torch.channels_last)
+    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
+        raise ModelError(f"{model.path}: its weights are damaged, or not those of {spec.architecture} ({error})") from error
+    check_finite(weights, str(model.path))
     return detector.eval()
 
 
-def load_glance(model: Model) -> Glance | None:
-    """Return the first stage of a model with its weights, likewise; None where the model has none.
+def check_finite(weights: Mapping[str, Tensor], what: str) -> None:
+    """Check that no weight is infinite or NaN.
 
     Raises:
-        ModelError: when the weights are damaged.
+        ModelError: where one is.
     """
-    spec = model.spec
-    if spec.glance is None:
-        return None
-    with _META:
-        glance = Glance(spec.front_end, spec.glance.blocks, len(spec.classes))
-    glance.frontend = FrontEnd(spec.front_end)
-    _load_weights(glance, model, in_glance=True)
-    return glance.eval()
+    for name, tensor in weights.items():
+        if not torch.isfinite(tensor).all():
+            raise ModelError(f"{what}: weight {name} is infinite or not a number; fetch the file again, or train anew")
 
 
-def _load_weights(module: nn.Module, model: Model, in_glance: bool) -> None:
-    """Load a module's part of the weights of a file."""
-    try:
-        stored = load(model.path.read_bytes())
-        own = {name.removeprefix(_GLANCE): stored[name] for name in stored if name.startswith(_GLANCE) is in_glance}
-        module.load_state_dict(_unpack(own), assign=True)
-        module.to(memory_format=torch.channels_last)
-    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
-        raise ModelError(
-            f"{model.path}: its weights are damaged, or not those of {model.spec.architecture} ({error})"
-        ) from error
+def write_model(path: Path, detector: Detector, spec: ModelSpec) -> None:
+    """Write a model file atomically.
 
-
-def write_model(path: Path, detector: Detector, spec: ModelSpec, glance: Glance | None = None) -> None:
-    """Write a model file atomically; with a first stage where ``spec`` describes one."""
-    tensors = _pack(detector.network)
-    if glance is not None:
-        tensors |= {f"{_GLANCE}{name}": tensor for name, tensor in _pack(glance).items()}
-    _write(path, tensors, spec)
+    Raises:
+        ModelError: where a weight is infinite or NaN.
+        OutputError: when it cannot be written.
+    """
+    check_finite(detector.state_dict(), str(path))
+    _write(path, _pack(detector), spec)
 
 
 def _pack(module: nn.Module) -> dict[str, Tensor]:
@@ -85,7 +74,7 @@ def _pack(module: nn.Module) -> dict[str, Tensor]:
         values = tensor.detach().cpu().contiguous()
         if name.endswith("num_batches_tracked"):
             continue
-        if values.ndim == 4:
+        if values.ndim == 4 and name.startswith("network."):
             tensors[name], tensors[f"{name}.scale"] = _to_int8(values)
         else:
             tensors[name] = values.float()
@@ -98,10 +87,7 @@ def rewrite_model(path: Path, model: Model, spec: ModelSpec) -> None:
 
 
 def _write(path: Path, tensors: dict[str, Tensor], spec: ModelSpec) -> None:
-    fields = dataclasses.asdict(spec)
-    if spec.glance is None:
-        del fields["glance"]
-    written = {"format": FORMAT if spec.glance is None else FORMAT_WITH_GLANCE, **fields}
+    written = {"format": FORMAT, **dataclasses.asdict(spec)}
     metadata = {"whalescan": json.dumps(written, sort_keys=True)}
     write_atomically(path, save(tensors, metadata))
 

@@ -10,13 +10,13 @@ import numpy.typing as npt
 import soxr
 
 from whalescan.audio.reading import find_dropouts
-from whalescan.audio.windows import windows_without_audio
-from whalescan.core import BoolArray, FloatArray, ScoreTrack, UsageError, WindowScores, invalid
+from whalescan.core import BoolArray, ColumnScores, FloatArray, ScoreTrack, UsageError, invalid
 from whalescan.detector.batching import BATCH_SIZE
 from whalescan.detector.model_spec import Model, find_model
+from whalescan.detector.pooling import pool_windows
 
 if TYPE_CHECKING:
-    from whalescan.detector.glancing import AnyScorer
+    from whalescan.detector.scorer import Scorer
 
 
 def score_samples(
@@ -25,7 +25,6 @@ def score_samples(
     rate_hz: int,
     *,
     hop_s: float,
-    exact: bool,
     device: str,
     batch_size: int | None,
 ) -> ScoreTrack:
@@ -38,13 +37,15 @@ def score_samples(
     grid = model.spec.grid(hop_s)
     native, rate_hz = _one_channel(samples), _whole_rate(rate_hz)
     resampled, is_dropout = _at_rate(native, rate_hz, grid.rate_hz)
-    n_windows = grid.n_windows(len(resampled))
-    if n_windows == 0 or is_dropout.all():
-        return ScoreTrack(grid, model.spec.classes, WindowScores.missing(n_windows, len(model.spec.classes)))
-    scorer = _scorer(str(model.path), model.sha256, device, batch_size or BATCH_SIZE, exact)
-    windows = scorer.score(resampled, grid, n_windows)
-    windows.scores[windows_without_audio(grid, n_windows, is_dropout)] = np.nan
-    return ScoreTrack(grid, model.spec.classes, windows)
+    column_grid, classes = model.spec.columns, model.spec.classes
+    n_columns = column_grid.n_columns(len(resampled))
+    if is_dropout.all():
+        columns = ColumnScores.missing(n_columns, len(classes))
+    else:
+        scorer = _scorer(str(model.path), model.sha256, device, batch_size or BATCH_SIZE)
+        columns = scorer.score(resampled, n_columns, is_empty=is_dropout)
+    windows = pool_windows(columns, column_grid, grid, grid.n_windows(len(resampled)), len(resampled))
+    return ScoreTrack(grid, classes, windows, column_grid, columns)
 
 
 def _one_channel(samples: npt.ArrayLike) -> FloatArray:
@@ -90,8 +91,8 @@ def _at_rate(native: FloatArray, native_hz: int, rate_hz: int) -> tuple[FloatArr
 
 
 @lru_cache(maxsize=1)
-def _scorer(path: str, sha256: str, device: str, batch_size: int, exact: bool) -> AnyScorer:  # noqa: ARG001 - part of the cache key
+def _scorer(path: str, sha256: str, device: str, batch_size: int) -> Scorer:  # noqa: ARG001 - part of the cache key
     """Return the model ready to score; that of the last call is kept."""
-    from whalescan.detector.glancing import load_scorer  # noqa: PLC0415 - torch takes seconds to import
+    from whalescan.detector.scorer import load_scorer  # noqa: PLC0415 - torch takes seconds to import
 
-    return load_scorer(find_model(path), device, batch_size, exact)
+    return load_scorer(find_model(path), device, batch_size)

@@ -1,24 +1,48 @@
-"""A model on a device, and the scores of windows in batches."""
+"""A model on a device, and the log-odds of columns in blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from whalescan.audio.windows import extract_windows, window_extents
-from whalescan.core import FloatArray, WindowGrid, WindowScores
+from whalescan.core import LOG_ODDS_STEP, MIN_BOX_LOG_ODDS, BoolArray, ColumnScores, FloatArray, ModelError
 from whalescan.core.profiling import stage
-from whalescan.detector import complexity, localisation
-from whalescan.detector.device import DeviceQueue, best_dtype, synchronize, synchronize_when_profiling, to_device
+from whalescan.detector import complexity
+from whalescan.detector.batching import MIN_SEGMENT_S, batch_blocks, block_columns, recorded_runs
+from whalescan.detector.device import (
+    DeviceQueue,
+    best_dtype,
+    choose_device,
+    synchronize,
+    synchronize_when_profiling,
+    to_device,
+)
+from whalescan.detector.inference import prepare_for_inference
 from whalescan.detector.model_file import load_detector
-from whalescan.detector.model_spec import FrontEndOptions, Model
-from whalescan.detector.network import prepare_for_inference
+from whalescan.detector.model_spec import Model
+from whalescan.detector.network import BOX_UNITS
 
-_MIN_BOX_LOGIT = -4.0
-"""Windows below this logit get no box. The logit is the network's, before calibration."""
+_COMPLEXITY_DECIMALS = 4
+_HZ_DECIMALS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """Columns of a block without a drop-out or a discontinuity between them, and their audio with its context.
+
+    Attributes:
+        first_column, n_columns: its columns, counted from the first column that is scored.
+        audio: float32 ``[n]``: the context, which is reflected where there is no sound, and the columns.
+    """
+
+    first_column: int
+    n_columns: int
+    audio: FloatArray
 
 
 class Scorer:
@@ -27,7 +51,7 @@ class Scorer:
     Args:
         model: the model.
         device: where it scores.
-        batch_size: windows scored at a time, as far as memory allows.
+        batch_size: windows for which there is memory.
 
     Attributes:
         device_queue: access of threads to the device.
@@ -37,90 +61,166 @@ class Scorer:
     def __init__(self, model: Model, device: torch.device, batch_size: int) -> None:
         self.spec = model.spec
         self.device = device
-        self.batch_size = batch_size
+        self.columns = model.spec.columns
         self.device_queue = DeviceQueue(device)
         self.note = ""
-        self._max_windows = batch_size
+        self._name = str(model.path)
+        self._batch_size = batch_size
+        self._n_blocks = batch_blocks(batch_size, self.columns, model.spec.front_end.window_samples)
         self.detector = prepare_for_inference(load_detector(model), device, best_dtype(device))
-        self._slope, self._offset = torch.tensor(model.spec.calibration).T
+        # a column's frames begin before it does, which takes up one column of the context
+        self._context_columns = model.spec.context_samples // self.columns.column_samples - 1
+        self._slope, self._offset = np.array(model.spec.calibration, np.float64).T
         synchronize(device)  # scoring threads use streams of their own, which do not wait for this one
 
     def score(
         self,
         samples: FloatArray,
-        grid: WindowGrid,
-        n_windows: int,
+        n_columns: int,
+        *,
+        is_empty: BoolArray | None = None,
         discontinuities: Sequence[int] = (),
         first_sample: int = 0,
-    ) -> WindowScores:
-        """Score windows.
+    ) -> ColumnScores:
+        """Score columns.
 
         Args:
-            samples: float32 ``[n_samples]``; windows that reach beyond the end are filled by reflection.
-            grid: distance and length of the windows.
-            n_windows: number of windows.
-            discontinuities: samples at which the timestamps jump, ascending; a window uses only one side of them.
-            first_sample: sample at which the first window begins.
+            samples: float32 ``[n_samples]``. Before the first column and after the last lie `ModelSpec.context_samples` of
+                context, as far as there is sound; what is missing is reflected.
+            n_columns: number of columns.
+            is_empty: bool ``[n_samples]``, true where nothing could be read or nothing was recorded; None for nowhere.
+            discontinuities: samples at which the timestamps jump, ascending.
+            first_sample: sample at which the first column begins; it is the first of a batch.
+
+        Returns:
+            The columns; NaN where there is no sound, or only `MIN_SEGMENT_S` of it between drop-outs or discontinuities.
+
+        Raises:
+            ModelError: when the network's output is infinite or not a number.
         """
-        own = samples[first_sample:]
-        own_discontinuities = [sample - first_sample for sample in discontinuities if sample > first_sample]
-        extents = window_extents(grid, 0, n_windows, len(own), own_discontinuities)
-        scored = []
+        scored = ColumnScores.missing(n_columns, len(self.spec.classes))
+        runs = recorded_runs(len(samples), is_empty, discontinuities, round(MIN_SEGMENT_S * self.columns.rate_hz))
         with self.device_queue.slot():
-            for begin in range(0, n_windows, self.batch_size):
-                indices = np.arange(begin, min(begin + self.batch_size, n_windows))
-                windows = to_device(extract_windows(own, grid, extents, indices), self.device)
-                scored.append(self.score_windows(windows))
-        return WindowScores.join(scored)
+            for batch in self._batches(samples, runs, n_columns, first_sample):
+                for _, alike in groupby(batch, key=lambda segment: len(segment.audio)):
+                    self._score_into(scored, list(alike))
+        return scored
 
-    def score_windows(self, windows: Tensor) -> WindowScores:
-        """Score windows ``[n_windows, window_samples]`` on the device, inside a slot of the queue."""
-        return WindowScores.join([self._score_in_memory(batch) for batch in windows.split(self.batch_size)])
+    def _batches(
+        self, samples: FloatArray, runs: Sequence[tuple[int, int]], n_columns: int, first_sample: int
+    ) -> Iterator[list[_Segment]]:
+        """Yield the segments of each batch of blocks."""
+        size = block_columns(self.columns)
+        for begin in range(0, n_columns, size * self._n_blocks):
+            blocks = range(begin, min(begin + size * self._n_blocks, n_columns), size)
+            yield [
+                segment
+                for first in blocks
+                for segment in self._segments(samples, runs, first, min(size, n_columns - first), first_sample)
+            ]
 
-    def calibrate(self, logits: Tensor) -> FloatArray:
-        """Return the calibrated scores, float32 ``[n_windows, n_classes]``, of logits of this shape."""
-        scores: FloatArray = torch.sigmoid(self._slope * logits.cpu() + self._offset).numpy()
-        return scores
+    def _segments(
+        self, samples: FloatArray, runs: Sequence[tuple[int, int]], first: int, n_columns: int, first_sample: int
+    ) -> Iterator[_Segment]:
+        """Yield the segments of one block."""
+        step, context = self.columns.column_samples, self.spec.context_samples
+        block_begin = first_sample + first * step
+        block_end = block_begin + n_columns * step
+        for run_begin, run_end in runs:
+            begin, end = max(run_begin, block_begin - context), min(run_end, block_end + context)
+            # columns whose middle lies in the run
+            own = -(-(run_begin - first_sample - step // 2) // step), -(-(run_end - first_sample - step // 2) // step)
+            first_own, end_own = max(own[0], first), min(own[1], first + n_columns)
+            if first_own < end_own:
+                yield _Segment(
+                    first_own, end_own - first_own, self._with_context(samples, begin, end, first_own, end_own, first_sample)
+                )
 
-    def _score_in_memory(self, windows: Tensor) -> WindowScores:
-        """Score a batch, in parts where the device's memory is too small for it."""
+    def _with_context(
+        self, samples: FloatArray, begin: int, end: int, first_own: int, end_own: int, first_sample: int
+    ) -> FloatArray:
+        """Return the audio from ``begin`` to ``end``, reflected at both sides until it holds columns and context."""
+        step, n_before, o = self.columns.column_samples, self._context_columns, self.spec.front_end
+        shift = first_sample + step // 2 - o.first_middle_sample
+        from_sample = shift + first_own * step - n_before * step
+        to_sample = shift + end_own * step + n_before * step + o.fft_samples
+        used = samples[max(begin, from_sample) : min(end, to_sample)]
+        padded: FloatArray = np.pad(used, (max(begin - from_sample, 0), max(to_sample - end, 0)), "reflect")
+        return padded
+
+    def _score_into(self, scored: ColumnScores, segments: Sequence[_Segment]) -> None:
+        """Score segments of one length, in parts where the device's memory is too small for them."""
         try:
-            if len(windows) <= self._max_windows:
-                return self._score_batch(windows)
+            audio = to_device(np.stack([segment.audio for segment in segments]), self.device)
+            logits, boxes, measures = (values.cpu().numpy() for values in self.classify(audio))
         except torch.cuda.OutOfMemoryError:
-            if len(windows) == 1:
+            if len(segments) == 1:
                 raise
-            self._max_windows = min(self._max_windows, -(-len(windows) // 2))
-            tried = f"{self.batch_size} windows at a time"
-            self.note = f"out of memory on {self.device} with {tried}; continued with {self._max_windows}"
+            tried = f"{self._batch_size} windows at a time"
+            self.note = self.note or f"out of memory on {self.device} with {tried}; continued with fewer"
             torch.cuda.empty_cache()
-        step = self._max_windows  # a part may be too large as well, and reduce it further
-        parts = [windows[i : i + step] for i in range(0, len(windows), step)]
-        return WindowScores.join([self._score_in_memory(part) for part in parts])
+            half = len(segments) // 2
+            self._score_into(scored, segments[:half])
+            self._score_into(scored, segments[half:])
+            return
+        if not (np.isfinite(logits).all() and np.isfinite(boxes).all()):
+            raise ModelError(
+                f"{self._name}: the network's output is infinite or not a number on {self.device}; fetch the model "
+                "again, or use another device"
+            )
+        for i, segment in enumerate(segments):
+            own = slice(segment.first_column, segment.first_column + segment.n_columns)
+            used = slice(self._context_columns, self._context_columns + segment.n_columns)
+            scored.log_odds[own] = self.calibrate(logits[i, used])
+            scored.boxes[own] = boxes_of(boxes[i, used], scored.log_odds[own], self.columns.rate_hz)
+            scored.complexity[own] = measures[i, used].round(_COMPLEXITY_DECIMALS)
 
-    def _score_batch(self, windows: Tensor) -> WindowScores:
-        power, logits, measures = self.classify(windows)
-        logits = logits.cpu()
-        with stage("boxes"):
-            boxes = _boxes(power, logits.amax(dim=1).numpy(), self.spec.front_end)
-        return WindowScores(self.calibrate(logits), boxes, measures.cpu().numpy())
+    def calibrate(self, logits: FloatArray) -> FloatArray:
+        """Return calibrated log-odds, in steps of `LOG_ODDS_STEP`, of logits ``[..., n_classes]``."""
+        calibrated: FloatArray = (np.round((self._slope * logits + self._offset) / LOG_ODDS_STEP) * LOG_ODDS_STEP).astype(
+            np.float32
+        )
+        return calibrated
 
-    def classify(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return normalised power, logits and complexity of windows, all on the device."""
-        options = self.spec.front_end
+    def classify(self, audio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits, boxes and complexity of the columns of blocks, all on the device."""
         with stage("spectrogram"), synchronize_when_profiling(self.device):
-            spectrogram = self.detector.frontend.normalise(windows)
+            spectrogram = self.detector.frontend.normalise(audio)
             network_input = self.detector.frontend.network_input(spectrogram)
         with stage("network"), synchronize_when_profiling(self.device):
-            logits = self.detector.classify(network_input)
+            logits, boxes = self.detector.classify(network_input)
         with stage("complexity"), synchronize_when_profiling(self.device):
-            measures = complexity.window_complexity(spectrogram.power, options.bin_hz, options.low_bin)
-        return spectrogram.power, logits, measures
+            measures = complexity.column_complexity(spectrogram.power, self.spec.front_end)
+        return logits, boxes, measures
 
 
-def _boxes(power: Tensor, logits: FloatArray, options: FrontEndOptions) -> FloatArray:
-    boxes = np.full((len(logits), 4), np.nan, np.float32)
-    chosen = np.flatnonzero(logits >= _MIN_BOX_LOGIT)
-    if chosen.size:
-        boxes[chosen] = localisation.trace_boxes(power[chosen].cpu().numpy(), options)
-    return boxes
+def load_scorer(model: Model, device: str, batch_size: int) -> Scorer:
+    """Return a model on a device.
+
+    Raises:
+        ModelError: when its weights are damaged.
+        UsageError: when the device does not exist.
+    """
+    return Scorer(model, choose_device(device), batch_size)
+
+
+def boxes_of(boxes: FloatArray, log_odds: FloatArray, rate_hz: int) -> FloatArray:
+    """Return boxes in samples and Hz of boxes in `BOX_UNITS`; NaN where the log-odds are too low for a call.
+
+    Args:
+        boxes: float32 ``[n_columns, 4]`` as the network gives them.
+        log_odds: float32 ``[n_columns, n_classes]``, calibrated.
+        rate_hz: sampling rate.
+    """
+    seconds_before, seconds_after, low, high = (boxes * np.array(BOX_UNITS, np.float32)).T
+    absolute = np.stack(
+        [
+            np.round(seconds_before * rate_hz),
+            np.round(seconds_after * rate_hz),
+            low.round(_HZ_DECIMALS),
+            high.round(_HZ_DECIMALS),
+        ],
+        axis=1,
+    )
+    has_box = log_odds.max(axis=1, keepdims=True) >= MIN_BOX_LOG_ODDS
+    return np.where(has_box, absolute, np.nan).astype(np.float32)

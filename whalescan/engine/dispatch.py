@@ -243,7 +243,8 @@ class ChunkDispatcher:
             )
 
     def _describe(self, chunk: Chunk) -> str:
-        return f"{chunk.recording.path}, {self._task.grid.seconds(chunk.scored_span(self._task.grid)[0]):.0f} s"
+        columns = self._task.columns
+        return f"{chunk.recording.path}, {columns.seconds(chunk.scored_span(columns)[0]):.0f} s"
 
 
 def _drain(chunks: deque[Chunk]) -> Iterator[Chunk]:

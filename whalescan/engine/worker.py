@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import numpy as np
 from distributed import get_worker
 
 from whalescan._version import __version__
 from whalescan.audio import reading, recordings
-from whalescan.audio.windows import uncovered_spans, windows_without_audio
-from whalescan.core import BoolArray, FloatArray, GapKind, MissingSpan, ModelError, RecordingError, WindowGrid, WindowScores
+from whalescan.core import (
+    BoolArray,
+    ColumnGrid,
+    ColumnScores,
+    FloatArray,
+    GapKind,
+    MissingSpan,
+    ModelError,
+    RecordingError,
+)
 from whalescan.core.intervals import true_runs
 from whalescan.core.profiling import StageTiming, collect_stages, stage
-from whalescan.detector.batching import Batching, batching
+from whalescan.detector.batching import MIN_SEGMENT_S, batch_blocks, block_columns, recorded_runs
 from whalescan.detector.model_spec import DEFAULT_MODEL, Model, find_model
-from whalescan.engine.chunking import Chunk, audio_extent, n_windows
+from whalescan.engine.chunking import Chunk, audio_extent
 from whalescan.engine.process_settings import configure_for_scoring, process_id
 from whalescan.engine.retry import retry_on_disk_error
 
 if TYPE_CHECKING:
-    from whalescan.detector.glancing import AnyScorer
+    from whalescan.detector.scorer import Scorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +39,7 @@ class ScoringTask:
     """How the chunks of a run are scored.
 
     Attributes:
-        batch_size: windows scored at a time.
-        exact: score every window with the whole network, although the model has a first stage.
+        batch_size: windows for which there is memory.
         is_timed: whether workers report how long each stage took.
         version: whalescan's on the client; another one may give other scores.
         run_id: a name that no other run has.
@@ -42,19 +47,23 @@ class ScoringTask:
     """
 
     model: Model
-    grid: WindowGrid
     device: str
     batch_size: int
-    exact: bool = False
     is_timed: bool = False
     version: str = __version__
     run_id: str = field(default_factory=lambda: uuid4().hex)
     protected_process: str = field(default_factory=process_id)
 
     @property
-    def batching(self) -> Batching:
-        """The windows that are scored together."""
-        return batching(self.model.spec, self.grid, self.batch_size, self.exact)
+    def columns(self) -> ColumnGrid:
+        """The columns of the model's output."""
+        return self.model.spec.columns
+
+    @property
+    def batch_columns(self) -> int:
+        """Number of columns that are scored together."""
+        n_blocks = batch_blocks(self.batch_size, self.columns, self.model.spec.front_end.window_samples)
+        return n_blocks * block_columns(self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +71,12 @@ class LoadedChunk:
     """A chunk with its audio.
 
     Attributes:
-        first_sample: index in ``samples`` at which the first window begins; a margin lies before it.
-        samples: float32 ``[n_samples]`` at the model's rate; empty where there is nothing to score.
+        first_sample: index in ``samples`` at which the first column begins; context lies before it.
+        samples: float32 ``[n_samples]`` at the model's rate.
         is_empty: bool ``[n_samples]``, true where nothing could be read or nothing was recorded.
         discontinuities: indices in ``samples`` at which the timestamps jump.
         missing_spans: samples of the chunk's own that are not analysed, counted from the recording's first.
+        n_short_samples: number of these that lie in segments shorter than `MIN_SEGMENT_S`.
         problems: what was wrong, and where.
         timings: how long the stages took, where that is measured.
     """
@@ -77,6 +87,7 @@ class LoadedChunk:
     is_empty: BoolArray
     discontinuities: tuple[int, ...]
     missing_spans: tuple[MissingSpan, ...]
+    n_short_samples: int
     problems: tuple[str, ...]
     timings: tuple[StageTiming, ...] = ()
 
@@ -86,8 +97,9 @@ class ScoredChunk:
     """A chunk with its scores.
 
     Attributes:
-        windows: the scores; NaN for windows without audio.
+        columns: the scores; NaN where there is no sound.
         missing_spans: samples of the chunk's own that were not analysed, counted from the recording's first.
+        n_short_samples: number of these that lie in segments shorter than `MIN_SEGMENT_S`, in which no call fits.
         problems: what was wrong, and where.
         is_final: False where the scoring failed, and not the audio: the next run tries again.
         note: what the user should know about the scoring; empty for nothing.
@@ -95,8 +107,9 @@ class ScoredChunk:
     """
 
     chunk: Chunk
-    windows: WindowScores
+    columns: ColumnScores
     missing_spans: tuple[MissingSpan, ...]
+    n_short_samples: int
     problems: tuple[str, ...]
     is_final: bool = True
     note: str = ""
@@ -183,46 +196,54 @@ def load_chunk(chunk: Chunk, task: ScoringTask) -> LoadedChunk:
         raise WorkerMismatchError(
             f"has whalescan {__version__}, the run {task.version}; install the same version there", _worker_address()
         )
-    grid, recording = task.grid, chunk.recording
-    begin, end = chunk.read_span(grid, task.batching.margin_samples)
-    first_sample = chunk.scored_span(grid)[0] - begin
-    segment = _read_with_retry(chunk, grid.rate_hz, begin, end)
-    extent = audio_extent(recording, chunk.following, grid)
-    uncovered = uncovered_spans(grid, n_windows(recording, chunk.following, grid), extent.n_samples, extent.discontinuities)
+    columns = task.columns
+    begin, end = chunk.read_span(columns, task.model.spec.context_samples)
+    first_sample = columns.begin_sample(chunk.first_column) - begin
+    segment = _read_with_retry(chunk, columns.rate_hz, begin, end)
+    extent = audio_extent(chunk.recording, chunk.following, columns.rate_hz)
+    discontinuities = tuple(sample - begin for sample in extent.discontinuities if begin < sample < end)
+    is_short = _in_short_segments(segment, discontinuities, columns.rate_hz)
+    own_begin, own_end = chunk.scored_span(columns)
+    own = slice(own_begin - begin, own_end - begin)
     return LoadedChunk(
         chunk,
         first_sample,
         segment.samples,
         segment.is_unreadable | segment.is_dropout,
-        tuple(sample - begin for sample in extent.discontinuities if begin < sample < end),
-        _missing_spans(segment, first_sample, chunk, grid, uncovered),
-        (*segment.problems, *_uncovered_problem(uncovered, recording.n_samples(grid.rate_hz), grid)),
+        discontinuities,
+        _missing_spans(segment.is_unreadable[own] | is_short[own], segment.is_dropout[own], own_begin),
+        int(is_short[own].sum()),
+        segment.problems,
     )
 
 
 def score_loaded_chunk(loaded: LoadedChunk, task: ScoringTask) -> ScoredChunk:
-    """Score a loaded chunk; windows of which nothing was recorded get NaN.
+    """Score a loaded chunk; columns without sound get NaN.
 
     Raises:
-        ModelError: when the model is absent or another one.
+        ModelError: when the model is absent or another one, or its output is infinite or not a number.
     """
-    chunk, first_sample = loaded.chunk, loaded.first_sample
+    chunk, note = loaded.chunk, ""
     if loaded.is_empty.all():
-        return ScoredChunk(chunk, _nan_scores(chunk, task), loaded.missing_spans, loaded.problems)
-    scorer = _scorer(task)
-    windows = scorer.score(loaded.samples, task.grid, chunk.n_windows, loaded.discontinuities, first_sample)
-    if loaded.is_empty.any():
-        is_empty = loaded.is_empty[first_sample:]
-        discontinuities = [sample - first_sample for sample in loaded.discontinuities if sample > first_sample]
-        windows.scores[windows_without_audio(task.grid, chunk.n_windows, is_empty, discontinuities)] = np.nan
-    return ScoredChunk(chunk, windows, loaded.missing_spans, loaded.problems, note=scorer.note)
+        columns = _no_scores(chunk, task)
+    else:
+        scorer = _scorer(task)
+        columns = scorer.score(
+            loaded.samples,
+            chunk.n_columns,
+            is_empty=loaded.is_empty,
+            discontinuities=loaded.discontinuities,
+            first_sample=loaded.first_sample,
+        )
+        note = scorer.note
+    return ScoredChunk(chunk, columns, loaded.missing_spans, loaded.n_short_samples, loaded.problems, note=note)
 
 
 def failed_chunk(chunk: Chunk, task: ScoringTask, problem: str) -> ScoredChunk:
     """Return a chunk without scores, all of it missing, to be scored by the next run."""
-    begin, end = chunk.scored_span(task.grid)
-    missing = (MissingSpan(begin, end, GapKind.UNREADABLE),)
-    return ScoredChunk(chunk, _nan_scores(chunk, task), missing, (problem,), is_final=False)
+    begin, end = chunk.scored_span(task.columns)
+    missing = (MissingSpan(begin, end, GapKind.UNREADABLE),) if begin < end else ()
+    return ScoredChunk(chunk, _no_scores(chunk, task), missing, 0, (problem,), is_final=False)
 
 
 def _read_with_retry(chunk: Chunk, rate_hz: int, begin: int, end: int) -> reading.AudioSegment:
@@ -248,54 +269,42 @@ def _worker_address() -> str:
         return ""
 
 
-def _uncovered_problem(uncovered: Sequence[tuple[int, int]], n_samples: int, grid: WindowGrid) -> Iterator[str]:
-    """Yield the problem of samples that lie in no window; the same text for every chunk of a recording."""
-    uncovered_samples = sum(max(min(end, n_samples) - begin, 0) for begin, end in uncovered)
-    if uncovered_samples:
-        half_s, hop_s = grid.seconds(grid.window_samples / 2), grid.seconds(grid.hop_samples)
-        short = f"these segments are shorter than {half_s:g} s"
-        reason = f"choose a hop of {half_s:g} s or less" if hop_s > half_s else short
-        yield f"{grid.seconds(uncovered_samples):.1f} s beside timestamp discontinuities lie in no window; {reason}"
+def _in_short_segments(segment: reading.AudioSegment, discontinuities: tuple[int, ...], rate_hz: int) -> BoolArray:
+    """Return which samples were recorded, but lie in a segment that is too short to be scored: bool ``[n]``."""
+    is_empty = segment.is_unreadable | segment.is_dropout
+    is_short = ~is_empty
+    for begin, end in recorded_runs(len(is_empty), is_empty, discontinuities, round(MIN_SEGMENT_S * rate_hz)):
+        is_short[begin:end] = False
+    return is_short
 
 
-def _missing_spans(
-    segment: reading.AudioSegment,
-    first_sample: int,
-    chunk: Chunk,
-    grid: WindowGrid,
-    uncovered: Sequence[tuple[int, int]],
-) -> tuple[MissingSpan, ...]:
-    """Return a chunk's own samples that could not be read, were never recorded, or lie in no window."""
-    begin, end = chunk.scored_span(grid)
-    own = slice(first_sample, first_sample + end - begin)
-    is_unreadable, is_dropout = segment.is_unreadable[own].copy(), segment.is_dropout[own]
-    for uncovered_begin, uncovered_end in uncovered:  # those beyond the recording are the next recording's to report
-        is_unreadable[max(uncovered_begin - begin, 0) : max(uncovered_end - begin, 0)] = True
-    kinds = (is_unreadable, GapKind.UNREADABLE), (is_dropout & ~is_unreadable, GapKind.DROPOUT)
+def _missing_spans(is_unreadable: BoolArray, is_dropout: BoolArray, first_sample: int) -> tuple[MissingSpan, ...]:
+    """Return the spans of a chunk's own samples that are not analysed; the first one is the recording's ``first_sample``."""
+    kinds = (is_unreadable, GapKind.UNREADABLE), (is_dropout, GapKind.DROPOUT)
     return tuple(
-        MissingSpan(begin + first, begin + past_last, kind)
+        MissingSpan(first_sample + first, first_sample + past_last, kind)
         for is_missing, kind in kinds
         for first, past_last in true_runs(is_missing).tolist()
     )
 
 
-def _nan_scores(chunk: Chunk, task: ScoringTask) -> WindowScores:
-    return WindowScores.missing(chunk.n_windows, len(task.model.spec.classes))
+def _no_scores(chunk: Chunk, task: ScoringTask) -> ColumnScores:
+    return ColumnScores.missing(chunk.n_columns, len(task.model.spec.classes))
 
 
 _model_lock = Lock()
 
 
-def _scorer(task: ScoringTask) -> AnyScorer:
+def _scorer(task: ScoringTask) -> Scorer:
     """Return the scorer of a task; each process loads it once."""
     with stage("wait for model"), _model_lock:
         if task.protected_process != process_id():
             configure_for_scoring()
-        return cached_scorer(str(task.model.path), task.model.sha256, task.device, task.batch_size, task.exact)
+        return cached_scorer(str(task.model.path), task.model.sha256, task.device, task.batch_size)
 
 
 @lru_cache(maxsize=1)
-def cached_scorer(path: str, sha256: str, device: str, batch_size: int, exact: bool) -> AnyScorer:
+def cached_scorer(path: str, sha256: str, device: str, batch_size: int) -> Scorer:
     """Return the scorer of a model file; the last one is kept.
 
     Raises:
@@ -303,9 +312,9 @@ def cached_scorer(path: str, sha256: str, device: str, batch_size: int, exact: b
         UsageError: when the device does not exist.
     """
     with stage("import torch"):
-        from whalescan.detector.glancing import load_scorer  # takes seconds, and a client does not need it
+        from whalescan.detector.scorer import load_scorer  # takes seconds, and a client does not need it
     with stage("load model"):
-        return load_scorer(find_same_model(path, sha256), device, batch_size, exact)
+        return load_scorer(find_same_model(path, sha256), device, batch_size)
 
 
 def find_same_model(path: str, sha256: str) -> Model:

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from whalescan.audio import timeline
-from whalescan.audio.windows import window_extents
-from whalescan.core import Detection, FloatArray, IntArray, MissingSpan, RecordingResult, WindowGrid, plain_text
+from whalescan.core import BoolArray, ColumnScores, Detection, MissingSpan, RecordingResult, plain_text
 from whalescan.core.intervals import subtract
-from whalescan.detections import detection_rule
-from whalescan.detections.detection_rule import DetectionRule, SampleDetection, WindowTrack
+from whalescan.detections.detection_rule import ColumnTrack, DetectionRule, SampleDetection, find_detections
 from whalescan.scores.score_file import ScoreFile, read_scores, score_path
 
 CONTEXT_S = 8
@@ -23,158 +22,203 @@ CONTEXT_S = 8
 further away."""
 
 
+@dataclass(frozen=True, slots=True)
+class LocatedDetection:
+    """A detection, and the time that identifies it.
+
+    Attributes:
+        peak_s: time of its peak, in seconds from the first sample of the recording in which it begins.
+    """
+
+    detection: Detection
+    peak_s: float
+
+
 def detect_in_channel(
     scores: ScoreFile,
     rule: DetectionRule,
     preceding: Sequence[ScoreFile] = (),
     following: Sequence[ScoreFile] = (),
-    earlier: Sequence[Detection] = (),
-) -> Iterator[Detection]:
+    earlier: Sequence[LocatedDetection] = (),
+) -> Iterator[LocatedDetection]:
     """Yield the detections that begin in one channel of a recording, with their IDs.
 
     Args:
         scores: of the channel.
-        rule: how scores become detections.
+        rule: how log-odds become detections.
         preceding: scores of the recordings that this one continues, in the order of time; `CONTEXT_S` of them are used.
         following: scores of the recordings that continue this one, likewise.
         earlier: what `shift_to_next` returns of the preceding recordings; a detection across the border is not repeated.
     """
-    recording, grid = scores.recording, scores.grid
-    channel = "" if scores.channel == 1 else f".ch{scores.channel}"
+    recording, grid, channel = scores.recording, scores.column_grid, scores.channel
     segments = list(_segments(scores, preceding, following))
-    for column, label in enumerate(scores.classes):
-        earlier_s = [_middle_s(one) for one in earlier if (one.label, one.channel) == (label, scores.channel)]
-        kind = "" if column == 0 else f"-{plain_text(label)}"
-        for found in _detect_in_segments(segments, column, _n_samples(scores), rule):
-            middle_s = grid.seconds(found.middle_sample)
-            if any(abs(middle_s - other_s) < rule.separation_s for other_s in earlier_s):
+    for index, label in enumerate(scores.classes):
+        earlier_s = [one.peak_s for one in earlier if (one.detection.label, one.detection.channel) == (label, channel)]
+        for found in _detect_in_segments(segments, index, _n_samples(scores), rule):
+            peak_s = grid.seconds(found.peak_sample)
+            if any(abs(peak_s - other_s) < rule.separation_s for other_s in earlier_s):
                 continue
             high_hz = min(found.high_hz, recording.rate_hz / 2)
             end_s = grid.seconds(found.end_sample)
-            yield Detection(
+            detection = Detection(
                 recording=recording.name,
-                channel=scores.channel,
+                channel=channel,
                 begin_s=grid.seconds(found.begin_sample),
                 end_s=end_s if following else min(end_s, recording.duration_s),
                 low_hz=found.low_hz if found.low_hz < high_hz else 0.0,  # at 600 Hz, nothing above 300 Hz is recorded
                 high_hz=high_hz,
                 label=label,
                 score=found.score,
-                detection_id=f"{plain_text(recording.name)}{channel}{kind}-{round(1000 * middle_s):09d}",
+                detection_id=_detection_id(recording.name, channel, "" if index == 0 else label, peak_s),
             )
+            yield LocatedDetection(detection, peak_s)
 
 
-def shift_to_next(earlier: Sequence[Detection], found: Sequence[Detection], scores: ScoreFile) -> list[Detection]:
-    """Return the detections near the end of a recording, with times from the first sample of the one that continues it.
+def _detection_id(recording: str, channel: int, label: str, peak_s: float) -> str:
+    """Return the ID of a detection.
 
     Args:
-        earlier: detections of the recordings before, with times from this one's first sample.
+        recording: name of the recording.
+        channel: 1-based.
+        label: the class; empty for the model's first.
+        peak_s: time of its peak, which may lie before the recording where the box does not.
+    """
+    name = plain_text(recording) + ("" if channel == 1 else f".ch{channel}") + (f"-{plain_text(label)}" if label else "")
+    return f"{name}-{round(1000 * max(peak_s, 0)):09d}"
+
+
+def shift_to_next(
+    earlier: Sequence[LocatedDetection], found: Sequence[LocatedDetection], scores: ScoreFile
+) -> list[LocatedDetection]:
+    """Return the detections near the end of a recording, with peaks from the first sample of the one that continues it.
+
+    Args:
+        earlier: detections of the recordings before, with peaks from this one's first sample.
         found: detections of this recording.
         scores: of this recording.
     """
-    length_s = _n_samples(scores) / scores.grid.rate_hz
+    length_s = _n_samples(scores) / scores.column_grid.rate_hz
     return [
-        replace(detection, begin_s=detection.begin_s - length_s, end_s=detection.end_s - length_s)
-        for detection in (*earlier, *found)
-        if detection.end_s > length_s - CONTEXT_S
+        replace(located, peak_s=located.peak_s - length_s)
+        for located in (*earlier, *found)
+        if located.peak_s > length_s - CONTEXT_S
     ]
 
 
 def _detect_in_segments(
-    segments: Sequence[_Segment], column: int, n_samples: int, rule: DetectionRule
+    segments: Sequence[_Segment], index: int, n_samples: int, rule: DetectionRule
 ) -> Iterator[SampleDetection]:
     """Yield the detections of one class that begin in the recording itself."""
     for segment in segments:
-        for found in detection_rule.find_detections(segment.scores[:, column], segment.track, rule):
+        for found in find_detections(segment.track(index), rule):
             if 0 <= found.begin_sample < n_samples:
                 yield found
 
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """Windows without a timestamp discontinuity between them, of a recording and of its neighbours.
+    """Columns without a timestamp discontinuity between them, of a recording and of its neighbours.
 
     Attributes:
-        scores: float32 ``[n_windows, n_classes]``.
-        track: the windows, with times from the recording's first sample.
+        rate_hz: samples per second.
+        middles: float64 ``[n_columns]``, the middle of each column, in samples from the recording's first.
+        columns: the columns.
+        begin_sample, end_sample: begin and end of the sound that they lie in.
     """
 
-    scores: FloatArray
-    track: WindowTrack
+    rate_hz: int
+    middles: npt.NDArray[np.float64]
+    columns: ColumnScores
+    begin_sample: int
+    end_sample: int
+
+    def track(self, index: int) -> ColumnTrack:
+        """Return the columns of one class."""
+        log_odds = self.columns.log_odds[:, index]
+        return ColumnTrack(self.rate_hz, self.middles, log_odds, self.columns.boxes, self.begin_sample, self.end_sample)
 
 
 @dataclass(frozen=True, slots=True)
-class _ShiftedScores:
-    """The scores of a recording that begins at a sample of another one's time axis.
+class _Part:
+    """A part of a recording that begins at a sample of another one's time axis.
 
     Attributes:
-        begin_sample: where it begins there.
-        extent_begins: int64 ``[n_windows]``, the first sample that each window uses, from the recording's own first; it
-            tells on which side of a discontinuity the window lies.
+        scores: of the recording.
+        origin_sample: the sample of the axis at which the recording begins.
+        begin_sample, end_sample: begin and end of the part on the axis.
     """
 
     scores: ScoreFile
+    origin_sample: int
     begin_sample: int
-    extent_begins: IntArray
-
-    @staticmethod
-    def at(begin_sample: int, scores: ScoreFile) -> _ShiftedScores:
-        n_windows = len(scores.windows.scores)
-        extents = window_extents(scores.grid, 0, n_windows, scores.reach_samples, scores.discontinuities)
-        return _ShiftedScores(scores, begin_sample, extents[:, 0])
-
-    def discontinuities(self) -> list[int]:
-        """Return the discontinuities within the recording itself."""
-        return [sample for sample in self.scores.discontinuities if sample < _n_samples(self.scores)]
-
-    def windows_within(self, begin: int, end: int) -> slice:
-        """Return the windows that use samples from ``begin`` to ``end`` of the recording."""
-        first, last = np.searchsorted(self.extent_begins, (begin, end))
-        return slice(int(first), int(last))
+    end_sample: int
 
 
 def _segments(scores: ScoreFile, preceding: Sequence[ScoreFile], following: Sequence[ScoreFile]) -> Iterator[_Segment]:
-    """Yield a recording in segments between discontinuities; the first and last include the neighbours' windows."""
-    own, n_samples = _ShiftedScores.at(0, scores), _n_samples(scores)
-    context = CONTEXT_S * scores.grid.rate_hz
-    for first, last in itertools.pairwise([0, *own.discontinuities(), n_samples]):
-        parts, begin, end = [(own, own.windows_within(first, last))], first, last
+    """Yield a recording in segments between discontinuities; the first and last include the neighbours' columns."""
+    n_samples, context = _n_samples(scores), CONTEXT_S * scores.column_grid.rate_hz
+    for first, last in itertools.pairwise([0, *_own_discontinuities(scores), n_samples]):
+        parts = [_Part(scores, 0, first, last)]
         if first == 0:
+            begin = 0
             for neighbour in reversed(preceding):
-                n_neighbour = _n_samples(neighbour)
-                shifted = _ShiftedScores.at(begin - n_neighbour, neighbour)
-                used_from = max([0, n_neighbour - (context + begin), *shifted.discontinuities()])
-                parts.insert(0, (shifted, shifted.windows_within(used_from, n_neighbour)))
-                begin += used_from - n_neighbour
-                if used_from > 0:
+                origin = begin - _n_samples(neighbour)
+                used_from = max([origin, -context, *(origin + sample for sample in _own_discontinuities(neighbour))])
+                parts.insert(0, _Part(neighbour, origin, used_from, begin))
+                begin = origin
+                if used_from > origin:
                     break
         if last == n_samples:
+            end = n_samples
             for neighbour in following:
-                shifted = _ShiftedScores.at(end, neighbour)
-                used_to = min([_n_samples(neighbour), context + n_samples - end, *shifted.discontinuities()])
-                parts.append((shifted, shifted.windows_within(0, used_to)))
-                end += used_to
-                if used_to < _n_samples(neighbour):
+                origin, end = end, end + _n_samples(neighbour)
+                used_to = min([end, n_samples + context, *(origin + sample for sample in _own_discontinuities(neighbour))])
+                parts.append(_Part(neighbour, origin, origin, used_to))
+                if used_to < end:
                     break
-        yield _join(parts, scores.grid, begin, end)
+        yield _join(parts)
 
 
-def _join(parts: Sequence[tuple[_ShiftedScores, slice]], grid: WindowGrid, begin: int, end: int) -> _Segment:
-    scores = [shifted.scores.windows.scores[own] for shifted, own in parts]
-    boxes = [shifted.scores.windows.boxes[own] for shifted, own in parts]
-    begins = [
-        np.arange(own.start, own.stop, dtype=np.int64) * grid.hop_samples + shifted.begin_sample for shifted, own in parts
-    ]
-    track = WindowTrack(grid, np.concatenate(begins), np.concatenate(boxes), begin, end)
-    return _Segment(np.concatenate(scores), track)
+def _join(parts: Sequence[_Part]) -> _Segment:
+    """Return the columns of contiguous parts as one segment.
+
+    A recording's columns reach on into those that continue it, and were scored with the sound of both. They take the place
+    of the following recording's first columns, except where that recording itself has no scores: its first samples count as
+    not analysed then.
+    """
+    grid = parts[0].scores.column_grid
+    begin, end = parts[0].begin_sample, parts[-1].end_sample
+    middles, columns = [], []
+    for i, part in enumerate(parts):
+        own = part.scores.columns
+        places = part.origin_sample + (np.arange(len(own), dtype=np.float64) + 0.5) * grid.column_samples
+        is_scored = ~np.isnan(own.log_odds).all(axis=1) & _are_scored(places, parts[i + 1 :])
+        is_used = (places >= begin) & (places < end) & ((places < part.end_sample) | is_scored)
+        middles.append(places[is_used])
+        columns.append(ColumnScores(own.log_odds[is_used], own.boxes[is_used], own.complexity[is_used]))
+        if len(middles[-1]):  # two columns are at least half a column apart
+            begin = max(part.begin_sample, middles[-1][-1] + grid.column_samples / 2)
+    return _Segment(grid.rate_hz, np.concatenate(middles), ColumnScores.join(columns), parts[0].begin_sample, end)
+
+
+def _are_scored(places: npt.NDArray[np.floating], following: Sequence[_Part]) -> BoolArray:
+    """Return which places do not lie where a following recording's own column has no scores: bool ``[n_places]``."""
+    are_scored = np.ones(len(places), np.bool_)
+    for part in following:
+        columns, step = part.scores.columns, part.scores.column_grid.column_samples
+        indices = ((places - part.origin_sample) // step).astype(np.int64).clip(0, len(columns) - 1)
+        is_inside = (places >= part.begin_sample) & (places < part.end_sample)
+        are_scored &= ~(is_inside & np.isnan(columns.log_odds[indices]).all(axis=1))
+    return are_scored
+
+
+def _own_discontinuities(scores: ScoreFile) -> list[int]:
+    """Return the discontinuities within the recording itself, without those of recordings that continue it."""
+    return [sample for sample in scores.discontinuities if sample < _n_samples(scores)]
 
 
 def _n_samples(scores: ScoreFile) -> int:
-    return scores.recording.n_samples(scores.grid.rate_hz)
-
-
-def _middle_s(detection: Detection) -> float:
-    return (detection.begin_s + detection.end_s) / 2
+    return scores.recording.n_samples(scores.column_grid.rate_hz)
 
 
 def detect_all(
@@ -189,7 +233,7 @@ def detect_all(
         folder: where score files lie.
         results: recordings with the channels whose scores are stored, in any order; contiguous ones are returned in the
             order of time.
-        rule: how scores become detections.
+        rule: how log-odds become detections.
 
     Raises:
         TableError: when scores cannot be read.
@@ -214,7 +258,7 @@ def missing_on_all_channels(channels: Sequence[ScoreFile]) -> tuple[MissingSpan,
             missing = np.array([(one.begin_sample, one.end_sample) for one in other.missing_spans], np.int64).reshape(-1, 2)
             on_all = subtract(on_all, subtract(on_all, missing))
         found += [MissingSpan(begin, end, span.kind) for begin, end in on_all.tolist()]
-    recording, rate_hz = first.recording, first.grid.rate_hz
+    recording, rate_hz = first.recording, first.column_grid.rate_hz
     return tuple(MissingSpan(*timeline.frame_span(recording, span, rate_hz), span.kind) for span in found)
 
 
@@ -223,7 +267,7 @@ def _detect_sequence(
 ) -> Iterator[tuple[RecordingResult, tuple[ScoreFile, ...]]]:
     """Detect in contiguous recordings; the scores of neighbours within `CONTEXT_S` of a recording are in memory with it."""
     loaded: deque[list[ScoreFile]] = deque()
-    earlier: list[Detection] = []
+    earlier: list[LocatedDetection] = []
     n_read = own_index = 0
     for n_done, result in enumerate(sequence):
         while n_read < len(sequence) and (n_read <= n_done or _length_s(list(loaded)[own_index + 1 :]) < CONTEXT_S):
@@ -232,13 +276,15 @@ def _detect_sequence(
         files = list(loaded)
         own, preceding, following = files[own_index], files[:own_index], files[own_index + 1 :]
         found = [
-            detection
+            located
             for i, scores in enumerate(own)
-            for detection in detect_in_channel(
+            for located in detect_in_channel(
                 scores, rule, [channels[i] for channels in preceding], [channels[i] for channels in following], earlier
             )
         ]
-        detections = tuple(sorted(found, key=lambda detection: (detection.begin_s, detection.channel)))
+        detections = tuple(
+            sorted((located.detection for located in found), key=lambda detection: (detection.begin_s, detection.channel))
+        )
         missing_spans = missing_on_all_channels(own)
         known = result.with_recording(own[0].recording)
         yield replace(known, detections=detections, missing_spans=missing_spans), tuple(own)

@@ -5,32 +5,51 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from whalescan.core import ClockSegment, FloatArray, GapKind, MissingSpan, Recording, TableError, WindowGrid, WindowScores
+from whalescan.core import (
+    ClockSegment,
+    ColumnGrid,
+    ColumnScores,
+    FloatArray,
+    GapKind,
+    MissingSpan,
+    Recording,
+    TableError,
+    WindowGrid,
+    WindowScores,
+)
 from whalescan.core.files import write_atomically
 
+FORMAT = 2
+"""Raised by one whenever older versions of the program can no longer read what this one writes."""
+_parsing = Lock()
+"""Before Python 3.11.9 and 3.12.3, two threads that parse headers of arrays at a time may raise SystemError (gh-106905)."""
 _READ_ERRORS = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreFile:
-    """The scores of all windows of one channel of one recording.
+    """The scores of all columns and windows of one channel of one recording.
 
     Attributes:
         channel: 1-based.
         grid: the windows.
-        classes: names of the columns of the scores.
-        windows: the scores, one row for each window.
-        reach_samples: samples that the windows can use, counted from the recording's first: its own, and those of the
-            recordings that continue it.
-        discontinuities: samples of these at which the timestamps jump; no window uses both sides of one.
+        classes: names of the classes, in the order of the scores.
+        windows: scores and complexity of the windows, made of those of the columns.
+        column_grid: the columns.
+        columns: log-odds, boxes and complexity of the columns. Where another recording continues this one, they go on into
+            it by a window.
+        reach_samples: samples of the recording and of those that continue it.
+        discontinuities: samples of these at which the timestamps jump; no column or window uses both sides of one.
         missing_spans: parts that were not analysed, in samples at the model's rate, in the order of time.
         problem: what was wrong with the recording, and where; empty where nothing was.
         fingerprint: what determines the scores; equal fingerprints mean equal scores.
@@ -41,6 +60,8 @@ class ScoreFile:
     grid: WindowGrid
     classes: tuple[str, ...]
     windows: WindowScores
+    column_grid: ColumnGrid
+    columns: ColumnScores
     reach_samples: int
     discontinuities: tuple[int, ...]
     missing_spans: tuple[MissingSpan, ...]
@@ -64,13 +85,17 @@ def write_scores(folder: Path, scores: ScoreFile) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
+        format=FORMAT,
         scores=scores.windows.scores,
-        boxes=scores.windows.boxes,
         complexity=scores.windows.complexity,
         classes=np.array(scores.classes),
         rate_hz=scores.grid.rate_hz,
         window_samples=scores.grid.window_samples,
         hop_samples=scores.grid.hop_samples,
+        column_samples=scores.column_grid.column_samples,
+        column_log_odds=scores.columns.log_odds,
+        column_boxes=scores.columns.boxes,
+        column_complexity=scores.columns.complexity,
         reach_samples=scores.reach_samples,
         jumps=np.array(scores.discontinuities, np.int64),
         losses=np.array([(span.begin_sample, span.end_sample) for span in scores.missing_spans], np.int64).reshape(-1, 2),
@@ -82,20 +107,23 @@ def write_scores(folder: Path, scores: ScoreFile) -> None:
 
 
 def read_scores(path: Path) -> ScoreFile:
-    """Read a file that `write_scores` wrote.
+    """Read a file that `write_scores` wrote. Arrays that this version does not know are ignored.
 
     Raises:
-        TableError: when the file is absent, damaged, or of another kind.
+        TableError: when the file is absent, damaged, of another kind, or of another format.
     """
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+        with _arrays(io.BytesIO(path.read_bytes())) as file:
+            _check_format(path, file)
             about: dict[str, Any] = json.loads(str(file["about"]))
             return ScoreFile(
                 recording=_recording_from_json(about["recording"]),
                 channel=about["channel"],
                 grid=_grid(file),
                 classes=tuple(file["classes"].tolist()),
-                windows=WindowScores(file["scores"], file["boxes"], file["complexity"]),
+                windows=WindowScores(file["scores"], file["complexity"]),
+                column_grid=ColumnGrid(int(file["rate_hz"]), int(file["column_samples"])),
+                columns=ColumnScores(file["column_log_odds"], file["column_boxes"], file["column_complexity"]),
                 reach_samples=int(file["reach_samples"]),
                 discontinuities=tuple(file["jumps"].tolist()),
                 missing_spans=tuple(
@@ -116,7 +144,8 @@ def read_complexity(path: Path) -> tuple[WindowGrid, FloatArray]:
         TableError: as `read_scores` does.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with _arrays(path) as file:
+            _check_format(path, file)
             return _grid(file), file["complexity"]
     except _READ_ERRORS as error:
         raise _unreadable(path, error) from error
@@ -128,20 +157,52 @@ def read_recording(path: Path) -> Recording:
     Raises:
         TableError: as `read_scores` does.
     """
-    return read_recording_and_fingerprint(path)[0]
+    return read_origin(path).recording
 
 
-def read_recording_and_fingerprint(path: Path) -> tuple[Recording, str]:
-    """Read only the recording and the fingerprint of its scores from a score file.
+class Origin(NamedTuple):
+    """What the scores in a file are of.
+
+    Attributes:
+        grid: the windows.
+        fingerprint: as in `ScoreFile`.
+    """
+
+    recording: Recording
+    grid: WindowGrid
+    fingerprint: str
+
+
+def read_origin(path: Path) -> Origin:
+    """Read only the recording, the windows and the fingerprint of the scores from a score file.
 
     Raises:
         TableError: as `read_scores` does.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return _recording_from_json(json.loads(str(file["about"]))["recording"]), str(file["fingerprint"])
+        with _arrays(path) as file:
+            _check_format(path, file)
+            about = json.loads(str(file["about"]))
+            return Origin(_recording_from_json(about["recording"]), _grid(file), str(file["fingerprint"]))
     except _READ_ERRORS as error:
         raise _unreadable(path, error) from error
+
+
+@contextmanager
+def _arrays(source: Path | io.BytesIO) -> Iterator[Mapping[str, Any]]:
+    """Open the arrays of a file, which are read when they are used; one thread at a time."""
+    with _parsing, np.load(source, allow_pickle=False) as file:
+        yield file
+
+
+def _check_format(path: Path, file: Mapping[str, Any]) -> None:
+    """Check that this version can read a file."""
+    if "format" not in file:
+        if "fingerprint" not in file:
+            raise ValueError("it holds other data")
+        raise TableError(f"{path}: made by whalescan 0.7 or older; run the same command again to score it")
+    if int(file["format"]) > FORMAT:
+        raise TableError(f"{path}: made by a newer version of whalescan; update whalescan")
 
 
 def _grid(file: Mapping[str, Any]) -> WindowGrid:

@@ -19,16 +19,25 @@ from whalescan.audio.start_times import ClockOptions
 from whalescan.core import Gap, GapKind, Recording, RecordingError, RecordingResult, from_ns, to_ns
 from whalescan.core.files import csv_bytes
 from whalescan.core.text import count, duration, iso_utc
-from whalescan.detector.model_spec import find_model
-from whalescan.engine.chunking import Chunk
+from whalescan.detector.batching import block_columns
+from whalescan.detector.model_spec import Model, find_model
+from whalescan.engine.chunking import Chunk, n_columns
 from whalescan.engine.worker import ScoringTask, score_chunk
-from whalescan.survey.run_summary import and_more, labelled_row, missing_start_problem, problem_kind, raven_clock_lines
+from whalescan.options import TableOptions
+from whalescan.survey.operating_point import describe_performance, describe_threshold
+from whalescan.survey.run_summary import (
+    and_more,
+    labelled_row,
+    missing_start_problem,
+    problem_kind,
+    raven_clock_lines,
+    wrap_sentence,
+)
 from whalescan.survey.scoring import inspect_recordings
-from whalescan.survey.settings import SurveyJob, batch_size
+from whalescan.survey.settings import SurveyJob, batch_size, choose_threshold
 
 MAX_SAMPLED = 1000
 """Most recordings whose audio is sampled, spread evenly over all: three sections of 2 s each."""
-_MINUTE_S = 60
 CHECK_COLUMNS = (
     "recording",
     "path",
@@ -85,6 +94,7 @@ class CheckReport:
         to_score_s: seconds of audio that a run would score, all channels together.
         times_real_time: how much faster than real time this computer scores; None where it could not be measured.
         clock_options: how start times were read.
+        threshold: the threshold of a run, and what it finds and misses, as sentences.
     """
 
     files: tuple[CheckedFile, ...] = field(repr=False)
@@ -93,6 +103,7 @@ class CheckReport:
     to_score_s: float
     times_real_time: float | None
     clock_options: ClockOptions
+    threshold: tuple[str, ...] = ()
 
     @property
     def recordings(self) -> list[Recording]:
@@ -112,6 +123,7 @@ def check(job: SurveyJob) -> CheckReport:
         UsageError, ModelError: before anything is read.
     """
     task = _scoring_task(job)
+    threshold = _threshold(task.model, job.tables)
     results = inspect_recordings(recordings.find_recordings(job.inputs), job.clock_options, job.scores)
     readable = [result.recording for result in results if result.recording is not None]
     to_score = [result for result in results if result.channels]
@@ -129,6 +141,19 @@ def check(job: SurveyJob) -> CheckReport:
         to_score_s=sum(result.readable_recording().duration_s * len(result.channels) for result in to_score),
         times_real_time=measure_speed(to_score, task, job.work.workers or CPU_COUNT),
         clock_options=job.clock_options,
+        threshold=threshold,
+    )
+
+
+def _threshold(model: Model, options: TableOptions) -> tuple[str, ...]:
+    """Return the threshold of a run, and what it finds and misses; nothing where a run would need the option."""
+    is_chosen = options.threshold is not None or options.false_positives_per_hour is not None
+    if not is_chosen and len(set(model.spec.thresholds)) > 1:
+        return ()
+    threshold, origin = choose_threshold(model, options)
+    return (
+        describe_threshold(threshold, origin, options.false_positives_per_hour),
+        *describe_performance(threshold, model.spec.validation, model.spec.classes),
     )
 
 
@@ -138,7 +163,8 @@ def _scoring_task(job: SurveyJob) -> ScoringTask:
 
     choose_device(job.work.device)
     model = find_model(job.scores.model)
-    return ScoringTask(model, model.spec.grid(job.scores.hop_s), job.work.device, batch_size(job.work), job.scores.exact)
+    model.spec.grid(job.scores.hop_s)  # raises for an invalid hop
+    return ScoringTask(model, job.work.device, batch_size(job.work))
 
 
 def check_csv(report: CheckReport) -> bytes:
@@ -223,16 +249,16 @@ def _audio_problems(result: RecordingResult) -> tuple[str, list[str]]:
 
 
 def measure_speed(to_score: Sequence[RecordingResult], task: ScoringTask, n_workers: int) -> float | None:
-    """Return how much faster than real time a minute of audio is scored, by as many workers as a run would have.
+    """Return how much faster than real time a block of audio is scored, by as many workers as a run would have.
 
-    None where that minute cannot be read or is silent: silence is not scored, and takes no time.
+    None where that block cannot be read or is silent: silence is not scored, and takes no time.
     """
     if not to_score:
         return None
     longest = max(to_score, key=lambda result: result.readable_recording().duration_s)
-    chunk = _middle_minute(longest, task)
+    chunk = _middle_block(longest, task)
     try:
-        if np.isnan(score_chunk(chunk, task).windows.scores).all():  # this loads the model as well
+        if np.isnan(score_chunk(chunk, task).columns.log_odds).all():  # this loads the model as well
             return None
         with ThreadPoolExecutor(n_workers) as pool:
             begin_s = time.perf_counter()
@@ -240,16 +266,16 @@ def measure_speed(to_score: Sequence[RecordingResult], task: ScoringTask, n_work
             elapsed_s = time.perf_counter() - begin_s
     except RecordingError:
         return None  # it became unreadable after its header was read
-    return n_done * task.grid.seconds(chunk.n_windows * task.grid.hop_samples) / elapsed_s
+    return n_done * task.columns.seconds(task.columns.begin_sample(chunk.n_columns)) / elapsed_s
 
 
-def _middle_minute(result: RecordingResult, task: ScoringTask) -> Chunk:
-    """Return the middle of a recording: at its beginning, the recorder may not have been in the water."""
-    recording = result.readable_recording()
-    n_all = task.grid.n_windows(recording.n_samples(task.grid.rate_hz))
-    n_windows = min(n_all, _MINUTE_S * task.grid.rate_hz // task.grid.hop_samples)
-    first = (n_all - n_windows) // 2
-    return Chunk(recording, result.channels[0], first, n_windows, first + n_windows == n_all)
+def _middle_block(result: RecordingResult, task: ScoringTask) -> Chunk:
+    """Return the block in the middle of a recording: at its beginning, the recorder may not have been in the water."""
+    recording, size = result.readable_recording(), block_columns(task.columns)
+    n_all = n_columns(recording, (), task.model.spec)
+    first = n_all // size // 2 * size
+    n_own = min(n_all - first, size)
+    return Chunk(recording, result.channels[0], first, n_own, first + n_own == n_all)
 
 
 _PROBLEMS_SHOWN = 8
@@ -288,6 +314,7 @@ def check_screen(report: CheckReport) -> str:
         "Raven Pro": raven_clock_lines(readable, report.clock_options),
         "time line": _time_line(report),
         "a run": [_run_time(report)],
+        "threshold": wrap_sentence(" ".join(report.threshold)),
         "problems": _problems(report),
     }
     return "\n".join(filter(None, (labelled_row(label, lines) for label, lines in rows.items())))
@@ -334,7 +361,7 @@ def _run_time(report: CheckReport) -> str:
         return "duration not measured: the middle of the longest recording is silent or unreadable"
     return (
         f"takes about {duration(report.to_score_s / report.times_real_time)} on this computer, "
-        f"{report.times_real_time:,.0f} x real time, measured on one minute of audio"
+        f"{report.times_real_time:,.0f} x real time, measured on the middle of the longest recording"
     )
 
 

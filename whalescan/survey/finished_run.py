@@ -174,7 +174,7 @@ class Run:
     @cached_property
     def survey(self) -> Survey:
         """Everything that the tables of the run say, with the threshold used last and all validations."""
-        return self._detect(None)
+        return self._detect()
 
     @property
     def detections(self) -> DetectionTable:
@@ -196,24 +196,29 @@ class Run:
         """The UTC days, likewise."""
         return self.survey.daily
 
-    def detect(self, threshold: float | None = None, *, write: bool = False) -> DetectionTable:
+    def detect(
+        self, threshold: float | None = None, *, false_positives_per_hour: float | None = None, write: bool = False
+    ) -> DetectionTable:
         """Detect calls again in the stored scores, without model and recordings.
 
         Args:
-            threshold: score at which a detection begins; None for the one used last.
+            threshold: minimum score of a detection; None for the one used last.
+            false_positives_per_hour: choose the threshold as `scan` does.
             write: write every table and the report as well, as ``whalescan detect`` does; else the folder stays as it is.
 
         Raises:
-            UsageError: for an invalid threshold, or, with ``write``, when another process writes to the folder.
+            UsageError: for a threshold that is invalid or cannot be chosen, or, with ``write``, when another process writes
+                to the folder.
             TableError: when the scores cannot be read.
             OutputError: when a table cannot be written.
         """
         threshold = None if threshold is None else number("threshold", threshold)
         if not write:
-            return self._detect(threshold).detections
+            return self._detect(threshold, false_positives_per_hour).detections
         from whalescan.survey.run import detect  # importing Dask is slow
 
-        self.__dict__["survey"] = survey = detect(self.output, threshold)
+        survey = detect(self.output, threshold, false_positives_per_hour=false_positives_per_hour)
+        self.__dict__["survey"] = survey
         return survey.detections
 
     def report(
@@ -253,9 +258,9 @@ class Run:
             TableError: when there are none.
         """
         scores = read_scores(score_path(self.output / "scores", recording, channel))
-        return ScoreTrack(scores.grid, scores.classes, scores.windows)
+        return ScoreTrack(scores.grid, scores.classes, scores.windows, scores.column_grid, scores.columns)
 
-    def _detect(self, threshold: float | None) -> Survey:
+    def _detect(self, threshold: float | None = None, false_positives_per_hour: float | None = None) -> Survey:
         from whalescan.survey.run import detect_stored  # importing Dask is slow
 
-        return detect_stored(self.output, threshold)
+        return detect_stored(self.output, threshold, false_positives_per_hour)

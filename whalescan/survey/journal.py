@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from whalescan.core import GapKind, MissingSpan, WindowScores
+from whalescan.core import ColumnScores, GapKind, MissingSpan
 from whalescan.core.files import append_atomically, sync_folder
 from whalescan.engine.chunking import Chunk
 from whalescan.engine.worker import ScoredChunk
@@ -33,7 +33,7 @@ class Journal:
     Args:
         path: of the file, which need not exist.
         fingerprint: of the scores; records with another one are ignored.
-        channel: all windows of the channel as one chunk.
+        channel: all columns of the channel as one chunk.
     """
 
     def __init__(self, path: Path, fingerprint: str, channel: Chunk) -> None:
@@ -41,14 +41,14 @@ class Journal:
         self._end: int | None = None
 
     def read(self) -> list[ScoredChunk]:
-        """Return the stored chunks in the order of their windows; where two overlap, the first is returned."""
+        """Return the stored chunks in the order of their columns; where two overlap, the first is returned."""
         self._end = 0
         stored = [scored for content in self._records() if (scored := self._unpack(content)) is not None]
         if not stored:
             self._end = 0  # the file holds only records of other scores, which the next one overwrites
         chunks: list[ScoredChunk] = []
-        for scored in sorted(stored, key=lambda scored: window_span(scored.chunk)):
-            if not chunks or scored.chunk.first_window >= window_span(chunks[-1].chunk)[1]:
+        for scored in sorted(stored, key=lambda scored: column_span(scored.chunk)):
+            if not chunks or scored.chunk.first_column >= column_span(chunks[-1].chunk)[1]:
                 chunks.append(scored)
         return chunks
 
@@ -95,36 +95,38 @@ class Journal:
             about = json.loads(str(file["about"]))
             if about["fingerprint"] != self._fingerprint:
                 return None
-            windows = WindowScores(file["scores"], file["boxes"], file["complexity"])
-            first, n_windows = about["first_window"], len(windows.scores)
-            is_last = first + n_windows == self._channel.n_windows
+            columns = ColumnScores(file["log_odds"], file["boxes"], file["complexity"])
+            first = about["first_column"]
+            is_last = first + len(columns) == self._channel.n_columns
             return ScoredChunk(
-                replace(self._channel, first_window=first, n_windows=n_windows, is_last=is_last),
-                windows,
-                tuple(MissingSpan(begin, end, GapKind(kind)) for begin, end, kind in about["losses"]),
+                replace(self._channel, first_column=first, n_columns=len(columns), is_last=is_last),
+                columns,
+                tuple(MissingSpan(begin, end, GapKind(kind)) for begin, end, kind in about["missing_spans"]),
+                about["n_short_samples"],
                 tuple(about["problems"]),
             )
 
 
-def window_span(chunk: Chunk) -> tuple[int, int]:
-    """Return the windows of a chunk: the first, and the one past the last."""
-    return chunk.first_window, chunk.first_window + chunk.n_windows
+def column_span(chunk: Chunk) -> tuple[int, int]:
+    """Return the columns of a chunk: the first, and the one past the last."""
+    return chunk.first_column, chunk.first_column + chunk.n_columns
 
 
 def _pack(scored: ScoredChunk, fingerprint: str) -> bytes:
     about = {
         "fingerprint": fingerprint,
-        "first_window": scored.chunk.first_window,
-        "losses": [(span.begin_sample, span.end_sample, span.kind) for span in scored.missing_spans],
+        "first_column": scored.chunk.first_column,
+        "missing_spans": [(span.begin_sample, span.end_sample, span.kind) for span in scored.missing_spans],
+        "n_short_samples": scored.n_short_samples,
         "problems": scored.problems,
     }
     buffer = io.BytesIO()
-    windows = scored.windows
+    columns = scored.columns
     np.savez(
         buffer,
-        scores=windows.scores,
-        boxes=windows.boxes,
-        complexity=windows.complexity,
+        log_odds=columns.log_odds,
+        boxes=columns.boxes,
+        complexity=columns.complexity,
         about=json.dumps(about),
     )
     return buffer.getvalue()

@@ -20,6 +20,7 @@ from whalescan.options import TableOptions
 from whalescan.scores import validation_store
 from whalescan.scores.detect import detect_all
 from whalescan.scores.score_file import ScoreFile
+from whalescan.survey.run_comparison import EarlierRun, write_comparison
 from whalescan.survey.settings import OutputSettings
 from whalescan.survey.survey_effort import SurveyEffort, counted_detections, hours_and_days, survey_effort
 from whalescan.tables import csvs, raven
@@ -54,6 +55,8 @@ class Survey:
         local_hourly, local_daily: hours and days in the local time of ``summary_timezone``; empty without one.
         window_counts: int64 ``[SCORE_BINS]``, the histogram of window scores from 0 to 1, by the class with the highest
             score.
+        kept_ids: IDs of calls that are there only because of a validation: people added them, or confirmed them when they
+            were still found.
         settings: what the tables were made by.
     """
 
@@ -63,6 +66,7 @@ class Survey:
     local_hourly: BinTable
     local_daily: BinTable
     window_counts: IntArray
+    kept_ids: frozenset[str]
     settings: OutputSettings
 
     @property
@@ -101,15 +105,20 @@ class Survey:
         return f"Survey({self.files!r}, {self.detections!r})"
 
 
-def write_tables(output: Path, results: Sequence[RecordingResult], settings: OutputSettings) -> Survey:
+def write_tables(
+    output: Path, results: Sequence[RecordingResult], settings: OutputSettings, earlier: EarlierRun | None = None
+) -> Survey:
     """Detect calls in the stored scores and write every table.
 
     Args:
         output: folder in which ``scores/`` lies.
         results: the recordings in the order of their names; the scores of those with channels are read.
         settings: what the tables are made by.
+        earlier: the detections that these replace, where another version or model found them; they are compared.
     """
     survey = detect_survey(output, results, settings)
+    if earlier is not None:  # before anything is replaced, so that an interruption loses nothing
+        write_comparison(output, earlier, survey.detections, survey.kept_ids)
     scored = [result for result in survey.files if result.channels]
     _write_raven(output, survey, scored)
     write_atomically(output / DETECTIONS, csvs.detections_csv(scored))
@@ -127,7 +136,7 @@ def detect_survey(output: Path, results: Sequence[RecordingResult], settings: Ou
         results: as for `write_tables`.
         settings: as for `write_tables`.
     """
-    detected, window_counts = _detect(output, [result for result in results if result.channels], settings.rule)
+    detected, window_counts, kept_ids = _detect(output, [result for result in results if result.channels], settings.rule)
     files: list[RecordingResult] = []
     sequence_offset_s = 0.0
     for result in results:
@@ -140,24 +149,33 @@ def detect_survey(output: Path, results: Sequence[RecordingResult], settings: Ou
         zone = parse_timezone(settings.options.summary_timezone)
         local = hours_and_days(effort, counted, settings.presence_rule, zone)
     return Survey(
-        FileTable(files), DetectionTable.of(files), effort, BinTable(local[0]), BinTable(local[1]), window_counts, settings
+        files=FileTable(files),
+        detections=DetectionTable.of(files),
+        effort=effort,
+        local_hourly=BinTable(local[0]),
+        local_daily=BinTable(local[1]),
+        window_counts=window_counts,
+        kept_ids=kept_ids,
+        settings=settings,
     )
 
 
 def _detect(
     output: Path, results: Sequence[RecordingResult], rule: DetectionRule
-) -> tuple[dict[str, RecordingResult], IntArray]:
-    """Return the results by name, with reviewed detections and outcomes, and the histogram of all window scores."""
+) -> tuple[dict[str, RecordingResult], IntArray, frozenset[str]]:
+    """Return the results by name with reviewed detections and outcomes, the histogram of window scores, and the kept IDs."""
     validated = validation_store.validations_by_recording(output)
     detected: dict[str, RecordingResult] = {}
     window_counts = np.zeros(SCORE_BINS, np.int64)
+    kept_ids: set[str] = set()
     for result, scores in detect_all(output / "scores", results, rule):
         detections = validations.apply_validations(result.detections, validated.get(result.name, {}), rule.separation_s)
+        kept_ids |= {one.detection_id for one in detections} - {one.detection_id for one in result.detections}
         outcome = _outcome(scores, result.missing_spans or (), detections)
         detected[result.name] = replace(result, detections=detections, outcome=outcome)
         highest = np.concatenate([one.windows.scores.max(axis=1) for one in scores])
         window_counts += np.histogram(highest, SCORE_BINS, (0, 1))[0]  # NaN is in no bin
-    return detected, window_counts
+    return detected, window_counts, frozenset(kept_ids)
 
 
 def _write_raven(output: Path, survey: Survey, scored: Sequence[RecordingResult]) -> None:

@@ -7,7 +7,7 @@ import os
 import platform
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,8 +19,9 @@ from whalescan.core import TableError
 from whalescan.core.files import write_atomically
 from whalescan.detections.detection_rule import DetectionRule
 from whalescan.detections.presence import PresenceRule
-from whalescan.detector.model_spec import DEFAULT_MODEL
+from whalescan.detector.model_spec import DEFAULT_MODEL, Validation, validation_from_json
 from whalescan.options import ScoreOptions, TableOptions
+from whalescan.survey.operating_point import ThresholdOrigin
 from whalescan.survey.outputs import Survey
 from whalescan.survey.settings import OutputSettings, ScoringMethod, SurveyJob
 from whalescan.tables.run_json import RUN_JSON, read_run_json
@@ -33,9 +34,12 @@ class RunRecord:
     """Facts about a run with which its tables can be made again.
 
     Attributes:
-        rule: how scores became detections.
+        rule: how log-odds became detections.
+        threshold_origin: what the rule's threshold was chosen by.
         detector: name and version of the detector.
+        model_name: name of the model.
         classes: of the model.
+        validation: operating points of the model's classes; empty where they were not measured.
         rate_hz: sampling rate at which the model scored.
         band_hz: lowest and highest frequency that the model used.
     """
@@ -43,8 +47,11 @@ class RunRecord:
     scores: ScoreOptions
     tables: TableOptions
     rule: DetectionRule
+    threshold_origin: ThresholdOrigin
     detector: str
+    model_name: str
     classes: tuple[str, ...]
+    validation: tuple[Validation, ...]
     rate_hz: int
     band_hz: tuple[float, float]
 
@@ -76,7 +83,6 @@ def write_run_record(
             "model": "" if method.model.path == DEFAULT_MODEL else str(method.model.path.absolute()),
             "hop": scores.hop_s,
             "channel": scores.channel,
-            "exact": scores.exact,
             **_table_options(tables),
             "device": work.device,
             "batch_size": work.batch_size,
@@ -91,9 +97,12 @@ def write_run_record(
             "architecture": method.model.spec.architecture,
             "classes": list(method.model.spec.classes),
             "band_hz": list(method.model.spec.front_end.band_hz),
+            "validation": [asdict(measured) for measured in method.model.spec.validation],
         },
         "windows": asdict(method.grid),
+        "columns": asdict(method.model.spec.columns),
         "rule": asdict(method.rule),
+        "threshold_origin": method.threshold_origin,
         "presence": PresenceRule(tables.min_validated).description,
         "results": _results(survey),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
@@ -114,20 +123,25 @@ def read_run_record(output: Path) -> RunRecord:
     """Read how a run was made.
 
     Raises:
-        TableError: when there is no ``run.json``, or it lacks what this version needs.
+        TableError: when there is no ``run.json``, or it is of another version and lacks what this one needs.
     """
     document = read_run_json(output)
+    if "columns" not in document:
+        raise TableError(f"{output / RUN_JSON}: made by whalescan 0.7 or older; run the same command again to score it")
     try:
         options = document["options"]
         return RunRecord(
-            scores=ScoreOptions(options["model"], options["hop"], options["channel"], options.get("exact", True)),
+            scores=ScoreOptions(options["model"], options["hop"], options["channel"]),
             tables=TableOptions(
                 **{name: options[name] for name in TableOptions.__dataclass_fields__ if name in options}
                 | {"formats": tuple(options["formats"])}
             ),
             rule=DetectionRule.from_dict(document["rule"]),
+            threshold_origin=ThresholdOrigin(document["threshold_origin"]),
             detector=document["detector"],
+            model_name=document["model"]["name"],
             classes=tuple(document["model"]["classes"]),
+            validation=tuple(map(validation_from_json, document["model"]["validation"])),
             rate_hz=document["windows"]["rate_hz"],
             band_hz=tuple(document["model"]["band_hz"]),
         )
@@ -138,8 +152,13 @@ def read_run_record(output: Path) -> RunRecord:
 def update_run_record(output: Path, settings: OutputSettings, survey: Survey) -> None:
     """Write the settings and results of tables that were made again. The facts about the run itself stay."""
     document = read_run_json(output)
-    document["options"] |= _table_options(replace(settings.options, threshold=settings.rule.threshold))
-    document |= {"rule": asdict(settings.rule), "presence": settings.presence_rule.description, "results": _results(survey)}
+    document["options"] |= _table_options(settings.options)
+    document |= {
+        "rule": asdict(settings.rule),
+        "threshold_origin": settings.threshold_origin,
+        "presence": settings.presence_rule.description,
+        "results": _results(survey),
+    }
     _write(output, document)
 
 

@@ -23,6 +23,7 @@ from whalescan.scores.score_file import read_complexity, score_path
 from whalescan.survey import provenance
 from whalescan.survey.finished_run import FinishedRun
 from whalescan.survey.outputs import REPORT, Survey
+from whalescan.survey.run_summary import threshold_sentences
 from whalescan.tables.run_json import read_run_json
 
 _N_SHOWN = 12
@@ -62,6 +63,7 @@ def _report_data(survey: Survey, run: FinishedRun, now: datetime) -> ReportData:
         local_hourly=survey.local_hourly,
         position=Position.parse(options.position) if options.position else None,
         threshold=survey.settings.rule.threshold,
+        threshold_text=" ".join(threshold_sentences(survey)),
         window_counts=survey.window_counts,
         presence_rule=survey.settings.presence_rule.description,
         sheets=contact_sheets(run, survey.detections),

@@ -17,12 +17,22 @@ from whalescan.options import TableOptions
 from whalescan.scores import validation_store
 from whalescan.survey import provenance
 from whalescan.survey.finished_run import stored_recordings
-from whalescan.survey.outputs import Survey, check_noaa_reports, detect_survey, write_noaa_reports, write_tables
+from whalescan.survey.operating_point import ThresholdOrigin, threshold_for_rate
+from whalescan.survey.outputs import (
+    DEPLOYMENT_TABLE,
+    DETECTIONS,
+    Survey,
+    check_noaa_reports,
+    detect_survey,
+    write_noaa_reports,
+    write_tables,
+)
 from whalescan.survey.provenance import RunRecord
 from whalescan.survey.report import write_report
+from whalescan.survey.run_comparison import EarlierRun, read_earlier_run
 from whalescan.survey.run_folder import RunLog, exclusive_access
 from whalescan.survey.scoring import inspect_recordings, score_all
-from whalescan.survey.settings import OutputSettings, SurveyJob, scoring_method
+from whalescan.survey.settings import OutputSettings, ScoringMethod, SurveyJob, scoring_method
 from whalescan.tables import manifest
 from whalescan.tables.run_json import RUN_JSON
 
@@ -46,7 +56,7 @@ def run(job: SurveyJob) -> Survey:
     files = recordings.find_recordings(job.inputs)
     check_writable(job.output)
     with exclusive_access(job.output) as warning, RunLog(job.output) as log, collect_stages(job.work.profile) as spans:
-        _check_earlier_results(job.output)
+        earlier = _check_earlier_results(job.output, method)
         log.write("run", f"{method.detector}: {', '.join(job.inputs)}; process {os.getpid()} on {platform.node()}")
         if warning is not None:
             log.warn(warning)
@@ -56,7 +66,7 @@ def run(job: SurveyJob) -> Survey:
         score_all(results, job, method, log, profile)
         (job.output / RUN_JSON).unlink(missing_ok=True)  # until all is written, there is no finished run
         with stage("tables"):
-            survey = write_tables(job.output, results, settings)
+            survey = write_tables(job.output, results, settings, earlier)
             provenance.write_run_record(job, method, survey, *started)
             write_noaa_reports(job.output, survey, settings)
         with stage("report"):
@@ -70,19 +80,27 @@ def run(job: SurveyJob) -> Survey:
     return survey
 
 
-def detect(output: Path, threshold: float | None = None, options: TableOptions | None = None) -> Survey:
+def detect(
+    output: Path,
+    threshold: float | None = None,
+    options: TableOptions | None = None,
+    *,
+    false_positives_per_hour: float | None = None,
+) -> Survey:
     """Detect calls again in the stored scores of a run, with all validations, and write every table again.
 
     Args:
         output: folder of a finished run.
-        threshold: score at which a detection begins; None for the one used last.
+        threshold: minimum score of a detection; None for the one used last.
         options: for the tables; None for those used last. How start times are read stays as it was in the run.
+        false_positives_per_hour: choose the threshold by the operating points of the model; None for the one used last.
 
     Raises:
+        UsageError: when the threshold cannot be chosen, or a table cannot be made.
         TableError: when the folder holds no finished run.
     """
     record = provenance.read_run_record(output)
-    settings = settings_for_detect(record, threshold, options)
+    settings = settings_for_detect(record, threshold, options, false_positives_per_hour)
     with exclusive_access(output):
         survey = write_tables(output, stored_recordings(output, record), settings)
         provenance.update_run_record(output, settings, survey)
@@ -91,24 +109,27 @@ def detect(output: Path, threshold: float | None = None, options: TableOptions |
     return survey
 
 
-def detect_stored(output: Path, threshold: float | None = None, options: TableOptions | None = None) -> Survey:
+def detect_stored(output: Path, threshold: float | None = None, false_positives_per_hour: float | None = None) -> Survey:
     """Detect calls again in the stored scores of a run, with all validations, and write nothing.
 
     Args:
         output: as for `detect`.
         threshold: as for `detect`.
-        options: as for `detect`.
+        false_positives_per_hour: as for `detect`.
 
     Raises:
-        TableError: when the folder holds no finished run.
+        UsageError, TableError: as for `detect`.
     """
     record = provenance.read_run_record(output)
-    settings = settings_for_detect(record, threshold, options)
+    settings = settings_for_detect(record, threshold, None, false_positives_per_hour)
     return detect_survey(output, stored_recordings(output, record), settings)
 
 
 def settings_for_detect(
-    record: RunRecord, threshold: float | None = None, options: TableOptions | None = None
+    record: RunRecord,
+    threshold: float | None = None,
+    options: TableOptions | None = None,
+    false_positives_per_hour: float | None = None,
 ) -> OutputSettings:
     """Return how `detect` makes tables of the stored scores of a run.
 
@@ -116,22 +137,49 @@ def settings_for_detect(
         record: of the run.
         threshold: as for `detect`.
         options: as for `detect`.
+        false_positives_per_hour: as for `detect`.
 
     Raises:
-        UsageError: when a table or a report cannot be made.
+        UsageError: when the threshold cannot be chosen, or a table or a report cannot be made.
     """
-    rule = record.rule if threshold is None else replace(record.rule, threshold=threshold)
-    options = replace(options or record.tables, timezone=record.tables.timezone, time_format=record.tables.time_format)
-    settings = OutputSettings(rule, record.detector, record.classes, record.rate_hz, record.band_hz, options)
+    before, rule, origin = record.tables, record.rule, record.threshold_origin
+    chosen = before.threshold, before.false_positives_per_hour
+    if threshold is not None or false_positives_per_hour is not None:
+        chosen = threshold, false_positives_per_hour
+        origin = ThresholdOrigin.THRESHOLD
+    if false_positives_per_hour is not None:
+        threshold = threshold_for_rate(record.validation, false_positives_per_hour, record.model_name)
+        origin = ThresholdOrigin.FALSE_POSITIVES
+    settings = OutputSettings(
+        rule=rule if threshold is None else replace(rule, threshold=threshold),
+        threshold_origin=origin,
+        detector=record.detector,
+        classes=record.classes,
+        validation=record.validation,
+        rate_hz=record.rate_hz,
+        band_hz=record.band_hz,
+        options=replace(
+            options or before,
+            threshold=chosen[0],
+            false_positives_per_hour=chosen[1],
+            timezone=before.timezone,
+            time_format=before.time_format,
+        ),
+    )
     settings.check()
-    check_noaa_reports(options, settings)
+    check_noaa_reports(settings.options, settings)
     return settings
 
 
-def _check_earlier_results(output: Path) -> None:
-    """Check that tables and validations of an earlier run can be read, before hours of work."""
+def _check_earlier_results(output: Path, method: ScoringMethod) -> EarlierRun | None:
+    """Check that tables and validations of an earlier run can be read, before hours of work.
+
+    Returns:
+        Its detections, if another version or model found them.
+    """
     manifest.read_manifest(output)
     validation_store.read_validations(output)
+    return read_earlier_run(output, output / DETECTIONS, output / DEPLOYMENT_TABLE, method.detector, method.model)
 
 
 def _check_device(name: str) -> None:

@@ -13,8 +13,10 @@ from whalescan.audio import timeline
 from whalescan.audio.start_times import ClockOptions, start_time_from_name
 from whalescan.core import Recording, Status, from_ns
 from whalescan.core.text import count, decimal, duration
-from whalescan.detections.precision_estimates import reviewed_precision
+from whalescan.detections.precision_estimates import estimate_precision, reviewed_precision
 from whalescan.detections.presence import Presence, PresenceBin
+from whalescan.detections.sampling import detections_at_threshold
+from whalescan.survey.operating_point import describe_performance, describe_sample, describe_threshold
 from whalescan.survey.outputs import DAILY, DEPLOYMENT_TABLE, DETECTIONS, FILES, GAPS, HOURLY, REPORT, Survey
 from whalescan.survey.settings import OutputSettings
 
@@ -33,6 +35,7 @@ def run_summary(survey: Survey, output: Path) -> str:
     rows = {
         "audio": _recordings(survey),
         "detections": _detections(survey),
+        "threshold": wrap_sentence(" ".join(threshold_sentences(survey))),
         "reviewed": _reviews(survey),
         "presence": _presence(survey.effort.daily, survey.settings),
         "Raven Pro": _raven(survey, output),
@@ -56,6 +59,18 @@ def _detections(survey: Survey) -> Iterator[str]:
         line += f", {decimal(n / (survey.analysed_s / 3600), 1)} per analysed hour"
     is_reviewed = any(detection.review != "unreviewed" for detection in survey.detections)
     yield line if is_reviewed or not survey.detections else f"{line}, none reviewed"
+
+
+def threshold_sentences(survey: Survey) -> Iterator[str]:
+    """Yield the threshold, and what it finds: in this survey by its reviewed sample, or else on validation sound."""
+    settings = survey.settings
+    threshold, rate = settings.rule.threshold, settings.options.false_positives_per_hour
+    yield describe_threshold(threshold, settings.threshold_origin, rate)
+    detections = detections_at_threshold(survey.detections, threshold)
+    if own := describe_sample(estimate_precision(detections, survey.analysed_s / 3600)):
+        yield own
+    else:
+        yield from describe_performance(threshold, settings.validation, settings.classes)
 
 
 def _reviews(survey: Survey) -> Iterator[str]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from whalescan.audio import recordings
 from whalescan.core import (
+    ColumnScores,
     GapKind,
     MissingSpan,
     Recording,
@@ -20,35 +21,23 @@ from whalescan.core import (
     WindowScores,
     intervals,
 )
+from whalescan.detector.batching import MIN_SEGMENT_S
 from whalescan.detector.model_spec import Model
-from whalescan.engine import chunking
-from whalescan.engine.chunking import Chunk
+from whalescan.detector.pooling import pool_windows
+from whalescan.engine.chunking import AudioExtent, Chunk, audio_extent, whole_channel
 from whalescan.engine.worker import ScoredChunk, ScoringTask, failed_chunk
-from whalescan.scores.score_file import ScoreFile, read_recording_and_fingerprint, read_scores, score_path, write_scores
-from whalescan.survey.journal import Journal, window_span
+from whalescan.scores.score_file import ScoreFile, read_origin, read_scores, score_path, write_scores
+from whalescan.survey.journal import Journal, column_span
 
-_SCORING_VERSION = 4
+_SCORING_VERSION = 5
 """Raised by one whenever a change of the program changes scores, so that old scores are not mixed with new ones."""
 
 JOURNAL_SUFFIX = ".journal"
 _PROBLEMS_NAMED = 3
 _INCOMPLETE = " to be tried again"
 """Suffix of the fingerprint of a score file whose failed chunks the next run scores again."""
-Windows = tuple[int, int]
-"""A range of windows: the first, and the one past the last."""
-
-
-def whole_channel(recording: Recording, channel: int, following: tuple[Recording, ...], grid: WindowGrid) -> Chunk:
-    """Return all windows of a channel as one chunk.
-
-    Args:
-        recording: the recording.
-        channel: 1-based.
-        following: the recordings that continue its audio, as far as windows reach.
-        grid: the windows.
-    """
-    n_windows = chunking.n_windows(recording, following, grid)
-    return Chunk(recording, channel, 0, n_windows, is_last=True, following=following)
+Columns = tuple[int, int]
+"""A range of columns: the first, and the one past the last."""
 
 
 @dataclass(slots=True)
@@ -57,12 +46,12 @@ class _UnfinishedChannel:
 
     Attributes:
         journal: the chunks that are stored.
-        finished: ranges of windows that are stored or failed.
+        finished: ranges of columns that are stored or failed.
         failed: chunks that are not stored, so that the next run tries them again.
     """
 
     journal: Journal
-    finished: list[Windows]
+    finished: list[Columns]
     failed: list[ScoredChunk] = field(default_factory=list)
 
 
@@ -72,33 +61,30 @@ class ScoreAssembly:
     Args:
         folder: of the score files.
         task: what determines scores, beside the recording.
+        grid: the windows whose scores are stored with those of the columns.
         batch_size: as the user set it, or the default: scores of processors and GPUs, which have defaults of their own, are
             treated as equal.
     """
 
-    def __init__(self, folder: Path, task: ScoringTask, batch_size: int) -> None:
-        self._folder, self._task, self._batch_size = folder, task, batch_size
+    def __init__(self, folder: Path, task: ScoringTask, grid: WindowGrid, batch_size: int) -> None:
+        self._folder, self._task, self._grid, self._batch_size = folder, task, grid, batch_size
         self._unfinished: dict[tuple[str, int], _UnfinishedChannel] = {}
-
-    @property
-    def _grid(self) -> WindowGrid:
-        return self._task.grid
 
     @property
     def _model(self) -> Model:
         return self._task.model
 
-    def finished_windows(self, channel: Chunk) -> list[Windows]:
-        """Return the ranges of windows that an earlier run scored with the same model and options.
+    def finished_columns(self, channel: Chunk) -> list[Columns]:
+        """Return the ranges of columns that an earlier run scored with the same model and options.
 
         Args:
             channel: a `whole_channel`, with its recording as it is now.
         """
-        whole = [window_span(channel)]
+        whole = [column_span(channel)]
         if self._is_complete(channel):
             return whole
         journal = self._journal(channel)
-        finished = _union(window_span(scored.chunk) for scored in journal.read())
+        finished = _union(column_span(scored.chunk) for scored in journal.read())
         if finished:
             self._unfinished[_key(channel)] = _UnfinishedChannel(journal, finished)
         if finished == whole:  # the earlier run stopped before it wrote the score file
@@ -118,30 +104,32 @@ class ScoreAssembly:
             OutputError: when it cannot be stored.
         """
         chunk = scored.chunk
-        channel = whole_channel(chunk.recording, chunk.channel, chunk.following, self._grid)
+        channel = whole_channel(chunk.recording, chunk.channel, chunk.following, self._model.spec)
         unfinished = self._unfinished.setdefault(_key(channel), _UnfinishedChannel(self._journal(channel), []))
         if not scored.is_final:
             unfinished.failed.append(scored)
-        elif chunk.n_windows == channel.n_windows:
+        elif chunk.n_columns == channel.n_columns:
             return self._complete(channel, [scored])
         else:
             unfinished.journal.append(scored)
-        unfinished.finished = _union([*unfinished.finished, window_span(chunk)])
-        return self._complete(channel) if unfinished.finished == [window_span(channel)] else None
+        unfinished.finished = _union([*unfinished.finished, column_span(chunk)])
+        return self._complete(channel) if unfinished.finished == [column_span(channel)] else None
 
     def _complete(self, channel: Chunk, chunks: Sequence[ScoredChunk] = ()) -> ScoreFile:
         """Write the score file of a channel and delete its journal, unless a chunk failed."""
         unfinished = self._unfinished.pop(_key(channel))
         chunks = [*(chunks or unfinished.journal.read()), *unfinished.failed]
-        chunks = sorted(chunks, key=lambda scored: scored.chunk.first_window)
+        chunks = sorted(chunks, key=lambda scored: scored.chunk.first_column)
         is_final, is_replaced = not unfinished.failed, _has_changed(channel.recording)
         if is_replaced:
             chunks, is_final = [self._failed_channel(channel)], False
-        extent = chunking.audio_extent(channel.recording, channel.following, self._grid)
+        extent = self._extent(channel)
+        columns = ColumnScores.join([scored.columns for scored in chunks])
         missing_spans = _merge_spans(span for scored in chunks for span in scored.missing_spans)
         problems = [
             channel.recording.problem,
             *(problem for scored in chunks for problem in scored.problems),
+            self._short_problem(sum(scored.n_short_samples for scored in chunks)),
             self._dropout_problem(missing_spans),
         ]
         scores = ScoreFile(
@@ -149,7 +137,9 @@ class ScoreAssembly:
             channel=channel.channel,
             grid=self._grid,
             classes=self._model.spec.classes,
-            windows=WindowScores.join([scored.windows for scored in chunks]),
+            windows=self._pooled(columns, channel),
+            column_grid=self._task.columns,
+            columns=columns,
             reach_samples=extent.n_samples,
             discontinuities=extent.discontinuities,
             missing_spans=missing_spans,
@@ -167,14 +157,17 @@ class ScoreAssembly:
         return failed_chunk(channel, self._task, problem)
 
     def _is_complete(self, channel: Chunk) -> bool:
-        """Return whether a channel's score file is valid, after updating the recording in it where it was moved."""
+        """Return whether a channel's score file is valid, after updating the recording and the windows in it."""
         path = self._path(channel)
         try:
-            stored, fingerprint = read_recording_and_fingerprint(path)
-            if fingerprint != self._fingerprint(channel):
+            origin = read_origin(path)
+            if origin.fingerprint != self._fingerprint(channel):
                 return False
-            if stored != replace(channel.recording, layout=None):  # it was moved, or its start time is known now
-                write_scores(self._folder, replace(read_scores(path), recording=channel.recording))
+            is_moved = origin.recording != replace(channel.recording, layout=None)  # or its start time is known now
+            if is_moved or origin.grid != self._grid:
+                stored = read_scores(path)
+                windows = self._pooled(stored.columns, channel)
+                write_scores(self._folder, replace(stored, recording=channel.recording, grid=self._grid, windows=windows))
         except TableError:
             return False
         self._journal(channel).remove(path)  # an earlier run may have stopped before it deleted it
@@ -185,6 +178,26 @@ class ScoreAssembly:
 
     def _journal(self, channel: Chunk) -> Journal:
         return Journal(self._path(channel).with_suffix(JOURNAL_SUFFIX), self._fingerprint(channel), channel)
+
+    def _extent(self, channel: Chunk) -> AudioExtent:
+        return audio_extent(channel.recording, channel.following, self._task.columns.rate_hz)
+
+    def _pooled(self, columns: ColumnScores, channel: Chunk) -> WindowScores:
+        """Return the scores of a channel's windows.
+
+        Where another recording continues the audio, a window begins at every hop up to the end, so that calls across the
+        border are covered.
+        """
+        extent, n_samples = self._extent(channel), channel.recording.n_samples(self._grid.rate_hz)
+        n_windows = -(-n_samples // self._grid.hop_samples) if channel.following else self._grid.n_windows(n_samples)
+        return pool_windows(columns, self._task.columns, self._grid, n_windows, extent.n_samples, extent.discontinuities)
+
+    def _short_problem(self, n_samples: int) -> str:
+        """Return a description of the segments that are too short to be scored; empty where there is none."""
+        if not n_samples:
+            return ""
+        total_s = self._grid.seconds(n_samples)
+        return f"{total_s:.2f} s in segments shorter than {MIN_SEGMENT_S:g} s were not scored"
 
     def _dropout_problem(self, missing_spans: Sequence[MissingSpan]) -> str:
         """Return a description of the drop-outs; empty where there is none."""
@@ -197,14 +210,12 @@ class ScoreAssembly:
 
     def _fingerprint(self, channel: Chunk) -> str:
         """Return what determines the scores of a channel: scores with equal fingerprints are equal."""
-        extent = chunking.audio_extent(channel.recording, channel.following, self._grid)
+        extent = self._extent(channel)
         return json.dumps(
             {
                 "scoring": _SCORING_VERSION,
                 "model": self._model.sha256,
-                "hop_samples": self._grid.hop_samples,
                 "batch_size": self._batch_size,
-                "exact": self._task.exact or self._model.spec.glance is None,
                 "channel": channel.channel,
                 "recording": channel.recording.identity,
                 "jumps": extent.discontinuities,
@@ -218,8 +229,8 @@ def _key(channel: Chunk) -> tuple[str, int]:
     return channel.recording.name, channel.channel
 
 
-def _union(ranges: Iterable[Windows]) -> list[Windows]:
-    """Return the ranges of windows that these cover together, in order."""
+def _union(ranges: Iterable[Columns]) -> list[Columns]:
+    """Return the ranges of columns that these cover together, in order."""
     united = intervals.union(np.array(list(ranges), np.int64).reshape(-1, 2))
     return [(begin, end) for begin, end in united.tolist()]
 

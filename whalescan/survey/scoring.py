@@ -15,12 +15,13 @@ from tqdm import tqdm
 from whalescan.audio import recordings, timeline
 from whalescan.audio.recordings import AudioFile
 from whalescan.audio.start_times import ClockOptions, read_start_time
-from whalescan.core import Outcome, Recording, RecordingError, RecordingResult, Status, WindowGrid
+from whalescan.core import Outcome, Recording, RecordingError, RecordingResult, Status
 from whalescan.core.profiling import Profile, stage
 from whalescan.core.text import count, hours
 from whalescan.detector.batching import BATCH_SIZE
+from whalescan.detector.model_spec import ModelSpec
 from whalescan.engine import chunking
-from whalescan.engine.chunking import Chunk
+from whalescan.engine.chunking import Chunk, split_channel, whole_channel
 from whalescan.engine.cluster import dask_report, worker_pool
 from whalescan.engine.dispatch import ChunkDispatcher
 from whalescan.engine.process_settings import InterruptHandler, process_id
@@ -28,10 +29,10 @@ from whalescan.engine.worker import ScoredChunk, ScoringTask
 from whalescan.engine.worker_check import check_workers
 from whalescan.options import ScoreOptions
 from whalescan.scores.score_file import ScoreFile, score_path
-from whalescan.survey.journal import window_span
+from whalescan.survey.journal import column_span
 from whalescan.survey.run_folder import RunLog
 from whalescan.survey.run_summary import and_more
-from whalescan.survey.score_assembly import JOURNAL_SUFFIX, ScoreAssembly, Windows, whole_channel
+from whalescan.survey.score_assembly import JOURNAL_SUFFIX, Columns, ScoreAssembly
 from whalescan.survey.settings import ScoringMethod, SurveyJob
 from whalescan.tables.run_json import RUN_JSON
 
@@ -82,8 +83,8 @@ _READERS = 8
 """Headers read at a time: on a shared disk, most of the time is waiting."""
 _LARGEST_SHARE = 64
 """Recordings that a reader takes at a time: a future for each would need as much memory as the recordings themselves."""
-_ChannelPlan = tuple[Chunk, list[Windows]]
-"""All windows of a channel as one chunk, and the ranges of them that are scored already."""
+_ChannelPlan = tuple[Chunk, list[Columns]]
+"""All columns of a channel as one chunk, and the ranges of them that are scored already."""
 
 
 def inspect_recordings(files: Sequence[AudioFile], clock: ClockOptions, options: ScoreOptions) -> list[RecordingResult]:
@@ -109,14 +110,12 @@ def score_all(
     """
     task = ScoringTask(
         method.model,
-        method.grid,
         job.work.device,
         method.batch_size,
-        job.scores.exact,
         job.work.profile,
         protected_process="" if job.work.owns_process else process_id(),
     )
-    assembly = ScoreAssembly(job.output / "scores", task, job.work.batch_size or BATCH_SIZE)
+    assembly = ScoreAssembly(job.output / "scores", task, method.grid, job.work.batch_size or BATCH_SIZE)
     to_score = [result for result in results if result.channels]
     total_s = sum(result.readable_recording().duration_s * len(result.channels) for result in to_score)
     with InterruptHandler(job.work.owns_process) as interrupt_handler, Progress(total_s, job.work.quiet) as progress:
@@ -126,9 +125,9 @@ def score_all(
             if not result.channels:
                 log.write("failed", result.outcome.problem)
         plans = []
-        for channel, finished in _plan_channels(to_score, assembly, job.work.restart, method.grid):
+        for channel, finished in _plan_channels(to_score, assembly, job.work.restart, method.model.spec):
             progress.skip(_finished_s(channel, finished))
-            if finished == [window_span(channel)]:
+            if finished == [column_span(channel)]:
                 log.write("kept", _channel_name(channel.recording, channel.channel))
             else:
                 plans.append((channel, finished))
@@ -159,8 +158,8 @@ def _score(
         if job.work.restart:
             for channel, _ in plans:
                 assembly.discard(channel)
-        chunk_size = chunking.windows_per_chunk(task.grid, task.batching.n_windows, to_score_s)
-        dispatcher = ChunkDispatcher(_chunks(plans, task.grid, chunk_size), task, workers, interrupt_handler, log.warn)
+        chunk_size = chunking.columns_per_chunk(task.columns, task.batch_columns, to_score_s)
+        dispatcher = ChunkDispatcher(_chunks(plans, chunk_size), task, workers, interrupt_handler, log.warn)
         if dispatcher.counts.has_gpus and job.work.batch_size is None:
             log.note(f"GPUs of a cluster are used better with a batch_size of 512; it is {task.batch_size}")
         warned: set[str] = set()
@@ -169,8 +168,8 @@ def _score(
                 warned.add(scored.note)
                 log.warn(scored.note)
             scores = _store(scored, assembly, profile)
-            begin, end = scored.chunk.scored_span(task.grid)
-            progress.add(task.grid.seconds(end - begin), dispatcher.counts.n_workers)
+            begin, end = scored.chunk.scored_span(task.columns)
+            progress.add(task.columns.seconds(end - begin), dispatcher.counts.n_workers)
             if scores is not None:
                 _log_scores(scores, log)
                 if job.work.verbose:
@@ -184,26 +183,24 @@ def _store(scored: ScoredChunk, assembly: ScoreAssembly, profile: Profile) -> Sc
 
 
 def _plan_channels(
-    results: Sequence[RecordingResult], assembly: ScoreAssembly, is_restart: bool, grid: WindowGrid
+    results: Sequence[RecordingResult], assembly: ScoreAssembly, is_restart: bool, spec: ModelSpec
 ) -> Iterator[_ChannelPlan]:
     followers = timeline.successors(result.readable_recording() for result in results)
     for result in results:
         recording = result.readable_recording()
-        following = chunking.following_recordings(recording, followers, grid)
+        following = chunking.following_recordings(recording, followers, spec)
         for number in result.channels:
-            channel = whole_channel(recording, number, following, grid)
-            yield channel, [] if is_restart else assembly.finished_windows(channel)
+            channel = whole_channel(recording, number, following, spec)
+            yield channel, [] if is_restart else assembly.finished_columns(channel)
 
 
-def _finished_s(channel: Chunk, finished: Sequence[Windows]) -> float:
-    return channel.recording.duration_s * sum(end - begin for begin, end in finished) / channel.n_windows
+def _finished_s(channel: Chunk, finished: Sequence[Columns]) -> float:
+    return channel.recording.duration_s * sum(end - begin for begin, end in finished) / channel.n_columns
 
 
-def _chunks(plans: Sequence[_ChannelPlan], grid: WindowGrid, chunk_size: int) -> Iterator[Chunk]:
+def _chunks(plans: Sequence[_ChannelPlan], chunk_size: int) -> Iterator[Chunk]:
     for channel, finished in plans:
-        yield from chunking.split_recording(
-            channel.recording, channel.channel, grid, chunk_size, channel.following, finished
-        )
+        yield from split_channel(channel, chunk_size, finished)
 
 
 def _log_scores(scores: ScoreFile, log: RunLog) -> None:

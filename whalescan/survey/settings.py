@@ -11,9 +11,10 @@ from whalescan.core import ModelError, Position, UsageError, WindowGrid
 from whalescan.detections.detection_rule import DetectionRule
 from whalescan.detections.presence import PresenceRule
 from whalescan.detector.batching import BATCH_SIZE
-from whalescan.detector.model_spec import UPCALL, Model, find_model
+from whalescan.detector.model_spec import UPCALL, Model, Validation, find_model
 from whalescan.engine.local_cluster import find_gpus, suggest_batch_size
 from whalescan.options import ScoreOptions, TableOptions, WorkOptions
+from whalescan.survey.operating_point import ThresholdOrigin, threshold_for_rate
 from whalescan.tables.formats import check_formats
 
 
@@ -43,12 +44,14 @@ class ScoringMethod:
     """The model, its windows, and the rule by which scores become detections.
 
     Attributes:
+        threshold_origin: what the rule's threshold was chosen by.
         batch_size: windows scored at a time.
     """
 
     model: Model
     grid: WindowGrid
     rule: DetectionRule
+    threshold_origin: ThresholdOrigin
     batch_size: int
 
     @property
@@ -67,11 +70,26 @@ def scoring_method(job: SurveyJob) -> ScoringMethod:
     if UPCALL not in model.spec.classes and not job.work.any_class:
         classes = ", ".join(model.spec.classes)
         raise ModelError(f"{model.path}: detects {classes}, not {UPCALL}; set `any_class` to use it all the same")
-    if job.tables.threshold is None and len(set(model.spec.thresholds)) > 1:
-        each = ", ".join(f"{name} {own:g}" for name, own in zip(model.spec.classes, model.spec.thresholds, strict=True))
+    threshold, origin = choose_threshold(model, job.tables)
+    return ScoringMethod(model, model.spec.grid(job.scores.hop_s), DetectionRule(threshold), origin, batch_size(job.work))
+
+
+def choose_threshold(model: Model, options: TableOptions) -> tuple[float, ThresholdOrigin]:
+    """Return the threshold of a run: the user's, that for the user's number of false positives, or the model's own.
+
+    Raises:
+        UsageError: when the model has none, or a different one for each class.
+    """
+    spec = model.spec
+    if options.threshold is not None:
+        return options.threshold, ThresholdOrigin.THRESHOLD
+    if options.false_positives_per_hour is not None:
+        threshold = threshold_for_rate(spec.validation, options.false_positives_per_hour, model.name)
+        return threshold, ThresholdOrigin.FALSE_POSITIVES
+    if len(set(spec.thresholds)) > 1:
+        each = ", ".join(f"{name} {own:g}" for name, own in zip(spec.classes, spec.thresholds, strict=True))
         raise UsageError(f"{model.path}: has a threshold for each class ({each}); set one for all with `threshold`")
-    threshold = model.spec.thresholds[0] if job.tables.threshold is None else job.tables.threshold
-    return ScoringMethod(model, model.spec.grid(job.scores.hop_s), DetectionRule(threshold=threshold), batch_size(job.work))
+    return spec.thresholds[0], ThresholdOrigin.MODEL
 
 
 def batch_size(work: WorkOptions) -> int:
@@ -86,17 +104,21 @@ class OutputSettings:
     """Settings with which tables are made of stored scores.
 
     Attributes:
-        rule: how scores become detections.
+        rule: how log-odds become detections.
+        threshold_origin: what the rule's threshold was chosen by.
         detector: name and version of the detector; never empty.
         classes: of the model.
+        validation: operating points of the model's classes; empty where they were not measured.
         rate_hz: sampling rate at which the model scores.
         band_hz: lowest and highest frequency that the model uses.
         options: the user's options for tables.
     """
 
     rule: DetectionRule
+    threshold_origin: ThresholdOrigin
     detector: str
     classes: tuple[str, ...]
+    validation: tuple[Validation, ...]
     rate_hz: int
     band_hz: tuple[float, float]
     options: TableOptions
@@ -106,7 +128,14 @@ class OutputSettings:
         """Return the settings of a run before it starts."""
         spec = method.model.spec
         return OutputSettings(
-            method.rule, method.detector, spec.classes, method.grid.rate_hz, spec.front_end.band_hz, options
+            rule=method.rule,
+            threshold_origin=method.threshold_origin,
+            detector=method.detector,
+            classes=spec.classes,
+            validation=spec.validation,
+            rate_hz=method.grid.rate_hz,
+            band_hz=spec.front_end.band_hz,
+            options=options,
         )
 
     def check(self) -> None:
