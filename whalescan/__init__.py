@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         Annotation,
         ClockSegment,
         ClusterError,
+        ColumnGrid,
+        ColumnScores,
         Detection,
         DiskError,
         Gap,
@@ -52,7 +54,7 @@ if TYPE_CHECKING:
     )
     from whalescan.detections.detection_rule import DetectionRule
     from whalescan.detections.presence import Presence, PresenceBin, PresenceRule
-    from whalescan.detector.model_spec import FrontEndOptions, GlanceOptions, Model, ModelSpec
+    from whalescan.detector.model_spec import FrontEndOptions, Model, ModelSpec, NetworkOptions, Validation, ValidationPoint
     from whalescan.evaluation.calibration import CalibrationFit
     from whalescan.evaluation.clip_evaluation import ClipEvaluation
     from whalescan.evaluation.comparison import (
@@ -76,15 +78,15 @@ if TYPE_CHECKING:
     from whalescan.review.raven.import_review import ImportCounts, ReviewImport, import_review
     from whalescan.survey.check import CheckedFile, CheckReport
     from whalescan.survey.finished_run import Run
+    from whalescan.survey.operating_point import ThresholdOrigin
     from whalescan.survey.outputs import Survey
     from whalescan.survey.settings import OutputSettings
     from whalescan.survey.survey_effort import SurveyEffort
     from whalescan.tables.frames import BinTable, DetectionTable, FileTable
     from whalescan.tables.selections import read_selections
-    from whalescan.training.datasets import Dataset
-    from whalescan.training.examples import Examples
+    from whalescan.training.measurement import ClassMetrics
     from whalescan.training.train import train
-    from whalescan.training.training_report import ClassMetrics, Epoch, HeldOutMetrics, TrainingResult
+    from whalescan.training.training_report import TrainingProgress, TrainingResult
 
 __all__ = [
     "Annotation",
@@ -98,22 +100,19 @@ __all__ = [
     "ClockOptions",
     "ClockSegment",
     "ClusterError",
+    "ColumnGrid",
+    "ColumnScores",
     "ConfidenceInterval",
-    "Dataset",
     "Detection",
     "DetectionRule",
     "DetectionTable",
     "DiskError",
-    "Epoch",
     "Evaluation",
     "EvaluationOptions",
-    "Examples",
     "FileTable",
     "FrontEndOptions",
     "Gap",
     "GapKind",
-    "GlanceOptions",
-    "HeldOutMetrics",
     "ImportCounts",
     "MatchEvent",
     "MatchOutcome",
@@ -121,6 +120,7 @@ __all__ = [
     "Model",
     "ModelError",
     "ModelSpec",
+    "NetworkOptions",
     "OperatingPoint",
     "Outcome",
     "OutputError",
@@ -145,9 +145,13 @@ __all__ = [
     "TableError",
     "TableOptions",
     "ThresholdCurve",
+    "ThresholdOrigin",
     "ThresholdRecommendation",
+    "TrainingProgress",
     "TrainingResult",
     "UsageError",
+    "Validation",
+    "ValidationPoint",
     "WhalescanError",
     "WindowGrid",
     "WindowScores",
@@ -175,6 +179,8 @@ _NAMES = {
         "Annotation",
         "ClockSegment",
         "ClusterError",
+        "ColumnGrid",
+        "ColumnScores",
         "Detection",
         "DiskError",
         "Gap",
@@ -204,9 +210,11 @@ _NAMES = {
     ),
     "whalescan.detector.model_spec": (
         "FrontEndOptions",
-        "GlanceOptions",
         "Model",
         "ModelSpec",
+        "NetworkOptions",
+        "Validation",
+        "ValidationPoint",
     ),
     "whalescan.evaluation.calibration": ("CalibrationFit",),
     "whalescan.evaluation.clip_evaluation": ("ClipEvaluation",),
@@ -240,23 +248,21 @@ _NAMES = {
         "CheckReport",
         "CheckedFile",
     ),
-    "whalescan.survey.survey_effort": ("SurveyEffort",),
+    "whalescan.survey.finished_run": ("Run",),
+    "whalescan.survey.operating_point": ("ThresholdOrigin",),
     "whalescan.survey.outputs": ("Survey",),
     "whalescan.survey.settings": ("OutputSettings",),
-    "whalescan.survey.finished_run": ("Run",),
+    "whalescan.survey.survey_effort": ("SurveyEffort",),
     "whalescan.tables.frames": (
         "BinTable",
         "DetectionTable",
         "FileTable",
     ),
     "whalescan.tables.selections": ("read_selections",),
-    "whalescan.training.datasets": ("Dataset",),
-    "whalescan.training.examples": ("Examples",),
+    "whalescan.training.measurement": ("ClassMetrics",),
     "whalescan.training.train": ("train",),
     "whalescan.training.training_report": (
-        "ClassMetrics",
-        "Epoch",
-        "HeldOutMetrics",
+        "TrainingProgress",
         "TrainingResult",
     ),
 }

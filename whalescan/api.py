@@ -41,8 +41,8 @@ def scan(
     model: _PathLike | None = None,
     hop_s: float = default_of(ScoreOptions, "hop_s"),
     channel: int | str = 1,
-    exact: bool = False,
     threshold: float | None = None,
+    false_positives_per_hour: float | None = None,
     timezone: str | tzinfo | None = None,
     time_format: str | None = None,
     raven_root: _PathLike | None = None,
@@ -62,6 +62,7 @@ def scan(
     restart: bool = False,
     quiet: bool = True,
     hop: float | None = None,
+    exact: bool | None = None,
 ) -> Survey:
     """Detect calls in recordings, and write the tables of a survey.
 
@@ -74,8 +75,9 @@ def scan(
         model: Model file. None is the one in the package.
         hop_s: Seconds between the beginnings of windows.
         channel: Channel to analyse: 1, 2, ... or all.
-        exact: Score every window with the whole network, also where the fast first stage finds nothing.
         threshold: Minimum score of a detection, above 0 and at most 1. None is the model's own.
+        false_positives_per_hour: Choose the lowest threshold with at most N false positives per hour on the model's
+            validation sound. None is no such choice.
         timezone: Time zone of clock times in file names that state none: UTC, UTC-5 or America/New_York. A ``ZoneInfo`` will
             do, too.
         time_format: strptime format of the clock times in file names. None is for the formats of known recorders.
@@ -97,6 +99,7 @@ def scan(
         restart: Ignore the results of an earlier run in the output folder, and start over.
         quiet: Show no progress and no summary.
         hop: The former name of ``hop_s``.
+        exact: Does nothing any more.
 
     Returns:
         Every recording with its outcome, and the detections. A recording that cannot be read is an outcome, not an error.
@@ -111,8 +114,10 @@ def scan(
     if hop is not None:
         warnings.warn("scan(hop=...) is now scan(hop_s=...)", DeprecationWarning, stacklevel=2)
         hop_s = hop
+    _warn_of_exact(exact)
     tables = TableOptions(
         threshold=None if threshold is None else number("threshold", threshold),
+        false_positives_per_hour=_rate(false_positives_per_hour),
         timezone=zone_text("timezone", timezone),
         time_format=time_format or "",
         raven_root=path_text("raven_root", raven_root),
@@ -134,7 +139,7 @@ def scan(
         restart=restart,
         quiet=quiet,
     )
-    scores = _score_options(model, hop_s, channel, exact)
+    scores = _score_options(model, hop_s, channel)
     with tempfile.TemporaryDirectory(prefix="whalescan-") as temporary:
         folder = Path(temporary if output is None else path_text("output", output))
         return run(SurveyJob(_inputs(recordings), folder, scores, tables, work))
@@ -145,25 +150,29 @@ def check(
     *,
     timezone: str | tzinfo | None = None,
     time_format: str | None = None,
+    threshold: float | None = None,
+    false_positives_per_hour: float | None = None,
     model: _PathLike | None = None,
     hop_s: float = default_of(ScoreOptions, "hop_s"),
     channel: int | str = 1,
-    exact: bool = False,
     device: str = "auto",
     workers: int | None = None,
+    exact: bool | None = None,
 ) -> CheckReport:
-    """Check recordings before a scan: headers, clocks, gaps, duplicates and damage; one minute is scored to time it.
+    """Check recordings before a scan: headers, clocks, gaps, duplicates and damage; a few minutes are scored to time it.
 
     Args:
         recordings: A folder, file or pattern, or several of them.
         timezone: As for `scan`.
         time_format: As for `scan`.
+        threshold: As for `scan`.
+        false_positives_per_hour: As for `scan`.
         model: As for `scan`.
         hop_s: As for `scan`.
         channel: As for `scan`.
-        exact: As for `scan`.
         device: As for `scan`.
         workers: As for `scan`.
+        exact: As for `scan`.
 
     Returns:
         Every recording with its problems, and the duration to expect of a scan.
@@ -174,8 +183,14 @@ def check(
     from whalescan.survey.check import check as check_job  # importing Dask is slow
     from whalescan.survey.settings import SurveyJob
 
-    tables = TableOptions(timezone=zone_text("timezone", timezone), time_format=time_format or "")
-    scores, work = _score_options(model, hop_s, channel, exact), WorkOptions(device=device, workers=workers or 0)
+    _warn_of_exact(exact)
+    tables = TableOptions(
+        threshold=None if threshold is None else number("threshold", threshold),
+        false_positives_per_hour=_rate(false_positives_per_hour),
+        timezone=zone_text("timezone", timezone),
+        time_format=time_format or "",
+    )
+    scores, work = _score_options(model, hop_s, channel), WorkOptions(device=device, workers=workers or 0)
     return check_job(SurveyJob(_inputs(recordings), Path(), scores, tables, work))
 
 
@@ -214,5 +229,14 @@ def _inputs(recordings: _PathLike | Iterable[_PathLike]) -> tuple[str, ...]:
     return tuple(path_text("recordings", one) for one in several)
 
 
-def _score_options(model: _PathLike | None, hop_s: float, channel: int | str, exact: bool) -> ScoreOptions:
-    return ScoreOptions(path_text("model", model), number("hop_s", hop_s), str(channel), exact)
+def _score_options(model: _PathLike | None, hop_s: float, channel: int | str) -> ScoreOptions:
+    return ScoreOptions(path_text("model", model), number("hop_s", hop_s), str(channel))
+
+
+def _rate(false_positives_per_hour: float | None) -> float | None:
+    return None if false_positives_per_hour is None else number("false_positives_per_hour", false_positives_per_hour)
+
+
+def _warn_of_exact(exact: bool | None) -> None:
+    if exact is not None:
+        warnings.warn("exact does nothing any more; leave it out", DeprecationWarning, stacklevel=3)

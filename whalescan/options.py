@@ -172,15 +172,11 @@ class ScoreOptions:
         model: path of a model file; empty for the default model.
         hop_s: seconds between the beginnings of windows; ``benchmarks/README.md`` lists what a shorter one finds and costs.
         channel: a 1-based number, or ``all``.
-        exact: score every window with the whole network, although the model has a faster first stage.
     """
 
     model: str = _score_option("", "Model file.", default_text="the one in the package", metavar="FILE")
     hop_s: float = _score_option(0.25, "Seconds between the beginnings of windows.", flag="--hop", metavar="SECONDS")
     channel: str = _score_option("1", "Channel to analyse: 1, 2, ... or all.", metavar="N|all")
-    exact: bool = _score_option(
-        False, "Score every window with the whole network, also where the fast first stage finds nothing."
-    )
 
     def channels(self, available: int) -> tuple[int, ...]:
         """Return the channels to score of a recording that has ``available``; empty where it lacks the chosen one."""
@@ -200,6 +196,7 @@ class TableOptions:
 
     Attributes:
         threshold: minimum score of a detection; None for the model's own.
+        false_positives_per_hour: choose the threshold by the operating points of the model; None for another threshold.
         timezone: time zone of clock times in file names that state none; empty where it is not known.
         time_format: ``strptime`` format of the times in file names; empty for the formats of known recorders.
         raven_root: folder of the recordings as seen on the reviewer's computer; empty for as on this one.
@@ -212,6 +209,12 @@ class TableOptions:
 
     threshold: float | None = _table_option(
         None, "Minimum score of a detection, above 0 and at most 1.", default_text="the model's own", metavar="SCORE"
+    )
+    false_positives_per_hour: float | None = _table_option(
+        None,
+        "Choose the lowest threshold with at most N false positives per hour on the model's validation sound.",
+        default_text="no such choice",
+        metavar="N",
     )
     timezone: str = _table_option(
         "",
@@ -264,6 +267,13 @@ class TableOptions:
     def __post_init__(self) -> None:
         if self.threshold is not None:
             number("threshold", self.threshold)
+        if self.false_positives_per_hour is not None:
+            number("false_positives_per_hour", self.false_positives_per_hour)
+            if self.threshold is not None:
+                raise UsageError(
+                    "`threshold` and `false_positives_per_hour` exclude each other; leave one of them out",
+                    parameter="false_positives_per_hour",
+                )
         _check_whole("min_validated", self.min_validated, 1)
         object.__setattr__(self, "formats", name_list("formats", self.formats))  # frozen: not by assignment
 

@@ -23,7 +23,7 @@ from whalescan.core import ModelError, TableError, UsageError, WhalescanError
 _SECTIONS = {
     "Recordings to tables": ("check", "run", "detect", "report"),
     "Review of detections": ("review", "import-review", "clips"),
-    "Models": ("model", "train", "train-glance", "evaluate"),
+    "Models": ("model", "train", "evaluate"),
     "Sound with known calls": ("simulate",),
 }
 _INTERRUPTED = 130

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import click
+from click.core import ParameterSource
 
 from whalescan.options import default_of, options_of
 
@@ -122,6 +123,8 @@ def _click_option(declaration: type, name: str, default_text: str = "") -> _Deco
         }
     if name == "quiet":
         settings["callback"] = _be_quiet
+    if name in _ALTERNATIVES:
+        settings["callback"] = _give_way
     return click.option(*spelling, **settings)
 
 
@@ -145,6 +148,17 @@ def _be_quiet(_context: click.Context, _option: click.Parameter, is_quiet: bool)
     if is_quiet:
         logging.getLogger("whalescan").setLevel(logging.WARNING)
     return is_quiet
+
+
+_ALTERNATIVES = {"threshold": "false_positives_per_hour", "false_positives_per_hour": "threshold"}
+"""Options that exclude each other."""
+
+
+def _give_way(context: click.Context, option: click.Parameter, value: float | None) -> float | None:
+    """Ignore a value from a file of options where the command line gives the alternative."""
+    is_from_file = context.get_parameter_source(option.name or "") is ParameterSource.DEFAULT_MAP
+    alternative = context.get_parameter_source(_ALTERNATIVES[option.name or ""])
+    return None if is_from_file and alternative is ParameterSource.COMMANDLINE else value
 
 
 def path_option(*spelling: str, **settings: Any) -> _Decorator:

@@ -22,12 +22,23 @@ _AS_BEFORE = "as before"
 """Default, in help texts, of a table option that keeps its earlier value."""
 
 
+def _warn_of_exact(_context: click.Context, _option: click.Parameter, is_given: bool) -> None:
+    if is_given:
+        click.echo("whalescan: --exact does nothing any more; leave it out", err=True)
+
+
+_exact_option = click.option(
+    "--exact", is_flag=True, hidden=True, expose_value=False, callback=_warn_of_exact, help="Does nothing any more."
+)
+
+
 @main.command()
 @click.argument("recordings", nargs=-1)
 @path_option("--output", "-o", show_default="no table", help="CSV of all files, or a folder for check.csv.")
-@declared("tables", TableOptions, "timezone", "time_format")
+@declared("tables", TableOptions, "threshold", "false_positives_per_hour", "timezone", "time_format")
 @declared("scores", ScoreOptions)
 @declared("work", WorkOptions, "device", "workers", "quiet")
+@_exact_option
 @config_option
 def check(
     recordings: tuple[str, ...], output: Path | None, scores: ScoreOptions, tables: TableOptions, work: WorkOptions
@@ -61,6 +72,7 @@ def check(
 @declared("scores", ScoreOptions)
 @declared("tables", TableOptions)
 @declared("work", WorkOptions)
+@_exact_option
 @config_option
 def run(
     recordings: tuple[str, ...], output: Path | None, scores: ScoreOptions, tables: TableOptions, work: WorkOptions
@@ -113,8 +125,9 @@ def detect(out: Path, tables: Mapping[str, Any], quiet: bool) -> None:
     from whalescan.survey.run import detect as detect_again
 
     asked = dict(tables)
-    threshold = asked.pop("threshold", None)
-    _finish(detect_again(out, threshold, replace(provenance.read_run_record(out).tables, **asked)), out, quiet)
+    threshold, rate = asked.pop("threshold", None), asked.pop("false_positives_per_hour", None)
+    options = replace(provenance.read_run_record(out).tables, **asked)
+    _finish(detect_again(out, threshold, options, false_positives_per_hour=rate), out, quiet)
 
 
 def _warn_of_old_name(_context: click.Context, _option: click.Parameter, rate: float | None) -> float | None:

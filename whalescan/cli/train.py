@@ -1,9 +1,8 @@
-"""``model``, ``train``, ``train-glance`` and ``simulate``: models, and sound with known calls."""
+"""``model``, ``train`` and ``simulate``: models, and sound with known calls."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,7 @@ _model_output = path_option("--output", "-o", required=True, help="Model file to
         "--group-by",
         type=click.Choice(["day", "recording"]),
         show_default="day",
-        help="Examples that are held out together.",
+        help="Sound that is held out together.",
     ),
     click.option(
         "--validation",
@@ -56,54 +55,45 @@ _model_output = path_option("--output", "-o", required=True, help="Model file to
         help="Recording or day to hold out; repeatable.",
     ),
     click.option(
-        "--validation-share", type=float, metavar="SHARE", show_default="0.1", help="Share of the examples that is held out."
+        "--validation-share",
+        type=float,
+        metavar="SHARE",
+        show_default="0.1; with --from: 0.3",
+        help="Share of the sound that is held out.",
     ),
     click.option(
         "--features", type=click.Choice(FEATURES), show_default="both; with --from: the model's", help="Input features."
     ),
     click.option(
-        "--epochs",
-        type=click.IntRange(1),
-        metavar="N",
-        show_default="10; with --from: 12",
-        help="Largest number of passes over the examples.",
+        "--steps", type=click.IntRange(1), metavar="N", show_default="5000; with --from: 300", help="Training steps."
     ),
-    click.option(
-        "--frozen-epochs",
-        type=click.IntRange(0),
-        metavar="N",
-        show_default="0; with --from: 2",
-        help="First epochs in which only the head is trained.",
-    ),
-    click.option(
-        "--patience",
-        type=click.IntRange(0),
-        metavar="N",
-        show_default="0; with --from: 4",
-        help="Epochs without improvement after which training stops; 0 for never.",
-    ),
-    click.option("--batch-size", type=int, metavar="N", show_default="48; with --from: 16", help="Examples per step."),
+    click.option("--batch-size", type=int, metavar="N", show_default="8", help="Sequences of 12.8 s per step."),
     click.option(
         "--learning-rate",
         type=float,
         metavar="RATE",
-        show_default="0.0005; with --from: 0.0001",
+        show_default="0.0006; with --from: 0.0001",
         help="Highest rate of the schedule.",
     ),
-    click.option(
-        "--hard-share",
-        type=float,
-        metavar="SHARE",
-        show_default="0; with --from: 0.5",
-        help="Share of the windows without calls that is sampled from those with the highest scores.",
-    ),
     click.option("--seed", type=click.IntRange(0), metavar="N", show_default="20090328", help="Random seed."),
+    click.option(
+        "--false-positives-per-hour",
+        type=float,
+        metavar="N",
+        show_default="1",
+        help="Choose the model's threshold for at most N false positives per hour of held-back sound.",
+    ),
     click.option(
         "--threshold",
         type=float,
         metavar="SCORE",
-        show_default="0.5; with --from: the model's",
-        help="Minimum score of a detection, stored in the model.",
+        show_default="by --false-positives-per-hour",
+        help="Lowest score of a detection, stored in the model.",
+    ),
+    click.option(
+        "--keep-anyway",
+        is_flag=True,
+        help="With --from: write the trained weights even if they are not better than the model's.",
     ),
 )
 @device_option
@@ -112,8 +102,9 @@ _model_output = path_option("--output", "-o", required=True, help="Model file to
 def train(data: tuple[Path, ...], output: Path, options: Mapping[str, Any], device: str, restart: bool, quiet: bool) -> None:
     """Train a model on DATA: recordings with tables, or clips.
 
-    DATA are folders of recordings with Raven tables, or of clips in the Kaggle layout. A training that was interrupted
-    resumes when the same command is given again.
+    DATA are folders of recordings with Raven tables, or of clips in the Kaggle layout. Part of the sound is held back, to
+    measure what the model finds and to choose its threshold. With --from, the model's own weights are kept unless training
+    makes them better on that part. A training that was interrupted resumes when the same command is given again.
 
     Example: whalescan train annotated/ --without-calls quiet/ -o ours.safetensors --from default
     """
@@ -122,8 +113,9 @@ def train(data: tuple[Path, ...], output: Path, options: Mapping[str, Any], devi
     chosen = {**options, "rename": _classes_by_label(options.get("rename", ()))}
     result = train_model(data, output, **chosen, device=device, restart=restart, quiet=quiet)
     if not quiet:
-        click.echo(f"{output}: {result.kept}")
-        click.echo("this model scores every window; `whalescan train-glance` makes a faster one of it", err=True)
+        weights = "the weights of the initial model, validated anew" if result.keeps_start else "trained"
+        measured = "; ".join(f"{name}: {metrics}" for name, metrics in result.metrics.items())
+        click.echo(f"{output}: {weights}; {measured or 'not validated'}")
 
 
 def _classes_by_label(renamed: Sequence[str]) -> dict[str, str]:
@@ -134,64 +126,6 @@ def _classes_by_label(renamed: Sequence[str]) -> dict[str, str]:
             raise invalid("rename", text, "LABEL=CLASS, such as 'upcall=NARW upcall'")
         classes[label] = name
     return classes
-
-
-@main.command("train-glance")
-@click.argument("model")
-@click.argument("sounds", nargs=-1, required=True)
-@_model_output
-@gathered(
-    "recipe",
-    click.option(
-        "--gate",
-        type=float,
-        show_default="-2.5",
-        help="Log-odds from which the network scores a window; a lower value misses less and is slower.",
-    ),
-    click.option("--passes", type=click.IntRange(1), show_default="8", help="Passes over the sounds."),
-    click.option("--seed", type=click.IntRange(0), show_default="20090328", help="Random seed."),
-)
-@path_option(
-    "--split",
-    show_default="none",
-    help="A .split.csv written by `train`; the examples held out there are not used here either.",
-)
-@device_option
-@_restart_option
-@quiet_option()
-def train_glance(
-    model: str,
-    sounds: tuple[str, ...],
-    output: Path,
-    recipe: Mapping[str, Any],
-    split: Path | None,
-    device: str,
-    restart: bool,
-    quiet: bool,
-) -> None:
-    """Train a glance for MODEL, which makes runs faster.
-
-    SOUNDS are recordings or clips, folders or patterns, with calls that MODEL knows; no labels are needed.
-    MODEL is a file, or 'default'.
-
-    Example: whalescan train-glance ours.safetensors recordings/ -o ours-fast.safetensors
-    """
-    from whalescan.detector.model_spec import find_model
-    from whalescan.training.glance import GlanceTraining, teach_glance
-    from whalescan.training.split import held_out_names
-    from whalescan.training.training_options import TrainingRunOptions
-
-    held_out = held_out_names(split) if split else frozenset()
-    agreement = teach_glance(
-        find_model(model),
-        sounds,
-        output,
-        replace(GlanceTraining(), **recipe),
-        TrainingRunOptions(device, restart, quiet),
-        lambda path: held_out.isdisjoint((path.name, path.stem)),
-    )
-    if not quiet:
-        click.echo(f"{output}: {agreement or 'trained; too little sound with calls to measure the agreement'}")
 
 
 @main.command()

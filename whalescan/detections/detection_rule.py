@@ -1,19 +1,20 @@
-"""Turn window scores into detections, by arithmetic on arrays alone.
+"""Turn the log-odds of columns into detections, by arithmetic on arrays alone.
 
-1. Hysteresis: a run of windows begins where scores reach the threshold and extends while they stay above a lower one.
-2. Runs that are closer than a gap are joined, and runs that are too short are dropped.
-3. A run may hold several detections. The highest peak gives the first one, with the time-frequency box of its window. Every
-   window that covers this box is explained by it; the highest unexplained peak gives the next. Windows that are no peak give
-   none, because a window that holds a part of a call scores too.
-4. The box of a detection is the median of the boxes of the windows around its peak, so a 1 s call has a box of about 1 s.
+1. A peak is a column whose score reaches the threshold and whose log-odds no neighbour exceeds. Of neighbours with equal
+   log-odds the first is the peak.
+2. The time of a peak is that of the vertex of the parabola through its own log-odds and those of its two neighbours, at most
+   half a column from the column's middle.
+3. Peaks are taken from high to low. One that is closer than a separation to a peak taken before is left out (non-maximum
+   suppression). A call raises several columns, so it gives one detection; two calls a second apart give two.
+4. The box of a detection is that of its peak's column, clipped to the recorded sound. Where the column has none, it is the
+   second around the peak and a default band.
 
-Peaks are taken from high to low, and a lower peak never changes a higher one. A detection at one threshold is therefore
-found at every lower threshold, with the same box and the same ID.
+A lower peak never changes a higher one. A detection at one threshold is therefore found at every lower threshold, with the
+same box and the same ID.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import defaultdict
 from collections.abc import Mapping
@@ -21,30 +22,30 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
+import numpy.typing as npt
 
-from whalescan.core import BoolArray, FloatArray, IntArray, WindowGrid, invalid
-from whalescan.core.intervals import true_runs
+from whalescan.core import BoolArray, ColumnGrid, FloatArray, invalid
+from whalescan.detector.pooling import scores_of
+
+SCORE_DECIMALS = 4
+_MIN_BOX_S, _FALLBACK_BOX_S = 0.3, 1.0
+"""Shorter boxes than the first are not used; one of the second length takes their place."""
+
+_Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class DetectionRule:
-    """Rule by which scores become detections.
+    """Rule by which log-odds become detections.
 
     Attributes:
-        threshold: lowest score at which a run begins; above 0, at most 1.
-        low_ratio: a run extends while scores are at least this share of the threshold.
-        gap_s: runs with less than this between them are joined.
-        min_duration_s: shortest run, counted in hops.
-        separation_s: detections whose midpoints are closer than this are one detection.
-        default_band_hz: lower and upper edge of the box where the window has no trace.
+        threshold: lowest score of a detection; above 0, at most 1.
+        separation_s: smallest distance between two detections of a class.
+        default_band_hz: lower and upper edge of the box where the network gives none.
     """
 
     threshold: float = 0.5
-    low_ratio: float = 0.5
-    gap_s: float = 0.5
-    min_duration_s: float = 0.0
-    separation_s: float = 1.0
+    separation_s: float = 0.7
     default_band_hz: tuple[float, float] = (50.0, 350.0)
 
     def __post_init__(self) -> None:
@@ -54,163 +55,116 @@ class DetectionRule:
     @staticmethod
     def from_dict(fields: Mapping[str, Any]) -> DetectionRule:
         """Return the rule that `dataclasses.asdict` gave these fields, also after a round trip through JSON."""
-        return DetectionRule(**{**fields, "default_band_hz": tuple(fields["default_band_hz"])})
+        return DetectionRule(fields["threshold"], fields["separation_s"], tuple(fields["default_band_hz"]))
 
 
-@dataclass(frozen=True, slots=True)
-class WindowTrack:
-    """Consecutive windows, their boxes, and the span of samples that they cover.
+@dataclass(frozen=True, slots=True, eq=False)
+class ColumnTrack:
+    """Columns of one class in the order of time, and the span of sound that they lie in.
 
-    The distance between windows may vary: two recordings that follow each other have a grid each.
+    The distance between columns may vary: two recordings that follow each other have a grid each.
 
     Attributes:
-        grid: length and nominal distance of the windows.
-        window_begins: int64 ``[n_windows]``, ascending: first sample of each window, on the axis of the detections.
-        boxes: float32 ``[n_windows, 4]``, the box of each window as in `WindowScores`.
+        rate_hz: samples per second of the time axis.
+        middles: float64 ``[n_columns]``, ascending: the sample in the middle of each column.
+        log_odds: float32 ``[n_columns]``, calibrated; NaN where nothing was recorded.
+        boxes: float32 ``[n_columns, 4]``, as in `ColumnScores`.
         begin_sample, end_sample: begin and end of the span; boxes are clipped to it.
     """
 
-    grid: WindowGrid
-    window_begins: IntArray
+    rate_hz: int
+    middles: _Floats
+    log_odds: FloatArray
     boxes: FloatArray
     begin_sample: int
     end_sample: int
 
     @staticmethod
-    def regular(boxes: FloatArray, grid: WindowGrid, n_samples: int) -> WindowTrack:
-        """Return the windows of one recording of ``n_samples``."""
-        return WindowTrack(grid, np.arange(len(boxes), dtype=np.int64) * grid.hop_samples, boxes, 0, n_samples)
+    def regular(log_odds: FloatArray, boxes: FloatArray, grid: ColumnGrid, n_samples: int) -> ColumnTrack:
+        """Return the columns of one recording of ``n_samples``."""
+        middles = (np.arange(len(log_odds), dtype=np.float64) + 0.5) * grid.column_samples
+        return ColumnTrack(grid.rate_hz, middles, log_odds, boxes, 0, n_samples)
 
 
 @dataclass(frozen=True, slots=True)
 class SampleDetection:
-    """Detection on the sample axis of a recording, ``[begin_sample, end_sample)`` at the model's rate."""
+    """Detection on the sample axis of a recording, ``[begin_sample, end_sample)`` at the model's rate.
 
+    Attributes:
+        peak_sample: time of the peak of the log-odds, which identifies the detection.
+        score: 0 to 1, with `SCORE_DECIMALS`.
+    """
+
+    peak_sample: float
     begin_sample: int
     end_sample: int
     low_hz: float
     high_hz: float
     score: float
 
-    @property
-    def middle_sample(self) -> float:
-        """Midpoint between begin and end."""
-        return (self.begin_sample + self.end_sample) / 2
 
-
-_EXPLAINED_SHARE = 0.7
-"""A window that covers at least this share of a detection's box is explained by that detection."""
-_PEAK_RADIUS_S = 0.5
-"""A window is a peak where no window within this distance scores higher."""
-_AGREEING_RATIO = 0.5
-"""Windows that score at least this share of the peak take part in the median box."""
-_MIN_TRACE_S, _FALLBACK_BOX_S = 0.3, 1.0
-"""Traces shorter than the first are not used as boxes; a box of the second length takes their place."""
-
-
-def find_detections(scores: FloatArray, track: WindowTrack, rule: DetectionRule) -> list[SampleDetection]:
-    """Return the detections of one class, sorted by begin.
+def find_detections(track: ColumnTrack, rule: DetectionRule) -> list[SampleDetection]:
+    """Return the detections of one class, in the order of their peaks.
 
     Args:
-        scores: float32 ``[n_windows]``; NaN where a window holds no sound.
-        track: the windows and their boxes.
-        rule: thresholds and distances.
+        track: the columns.
+        rule: threshold, separation and default band.
     """
-    grid = track.grid
-    scores = np.nan_to_num(scores, nan=0.0)
-    in_run = np.zeros(len(scores), np.bool_)
-    for begin, end in hysteresis_runs(scores, grid, rule):
-        in_run[begin:end] = True
-    candidates = np.flatnonzero(in_run & (scores >= rule.threshold) & _is_peak(scores, grid))
-    highest_first = candidates[np.argsort(-scores[candidates], kind="stable")]
-    boxes = _absolute_boxes(track, rule)
-    detections: dict[int, list[SampleDetection]] = defaultdict(list)  # by the cell, one window long, of their midpoint
-    for window in highest_first.tolist():
-        begin = int(track.window_begins[window])
-        end = begin + grid.window_samples
-        if any(_explains(other, begin, end) for other in _near(detections, begin + grid.window_samples / 2, grid)):
-            continue
-        detection = _with_median_box(scores, boxes, track, window)
-        middle, min_distance = detection.middle_sample, rule.separation_s * grid.rate_hz
-        if all(abs(middle - other.middle_sample) >= min_distance for other in _near(detections, middle, grid)):
-            detections[int(middle // grid.window_samples)].append(detection)
-    return sorted(
-        itertools.chain.from_iterable(detections.values()),
-        key=lambda detection: (detection.begin_sample, detection.end_sample),
-    )
+    scores = scores_of(track.log_odds).astype(np.float64).round(SCORE_DECIMALS)
+    peaks = np.flatnonzero(_is_peak(track.log_odds) & (scores >= rule.threshold))
+    times = _peak_times(track, peaks)
+    highest_first = np.argsort(-track.log_odds[peaks], kind="stable")
+    kept = _separated(times, highest_first, rule.separation_s * track.rate_hz)
+    boxes = _boxes(track, peaks[kept], times[kept], rule)
+    return [
+        SampleDetection(time, math.floor(begin), math.ceil(end), low_hz, high_hz, score)
+        for time, (begin, end, low_hz, high_hz), score in zip(
+            times[kept].tolist(), boxes.tolist(), scores[peaks[kept]].tolist(), strict=True
+        )
+    ]
 
 
-def _near(detections: Mapping[int, list[SampleDetection]], sample: float, grid: WindowGrid) -> list[SampleDetection]:
-    """Return a superset of the detections whose midpoints lie within one window length of a sample."""
-    cell = int(sample // grid.window_samples)
-    return [detection for near in (cell - 1, cell, cell + 1) for detection in detections.get(near, ())]
-
-
-def hysteresis_runs(scores: FloatArray, grid: WindowGrid, rule: DetectionRule) -> list[tuple[int, int]]:
-    """Return the runs ``[begin, end)`` of windows that hysteresis finds, gaps bridged and short runs dropped.
-
-    Args:
-        scores: float32 ``[n_windows]`` without NaN.
-        grid: length and distance of the windows.
-        rule: thresholds, gap and shortest run.
-    """
-    joined: list[tuple[int, int]] = []
-    for begin, end in true_runs(scores >= rule.threshold * rule.low_ratio).tolist():
-        if scores[begin:end].max() < rule.threshold:
-            continue
-        if joined and (begin - joined[-1][1]) * grid.hop_samples < rule.gap_s * grid.rate_hz:
-            joined[-1] = (joined[-1][0], end)
-        else:
-            joined.append((begin, end))
-    shortest = rule.min_duration_s * grid.rate_hz
-    return [(begin, end) for begin, end in joined if (end - begin) * grid.hop_samples >= shortest]
-
-
-def _absolute_boxes(track: WindowTrack, rule: DetectionRule) -> FloatArray:
-    """Return the boxes ``[n_windows, 4]`` on the track's axis, clipped to its span.
-
-    Where a window has no trace within the span, the box is the middle second of the window's part of the span.
-    """
-    grid, boxes = track.grid, track.boxes
-    traces = np.clip(boxes[:, :2] + track.window_begins[:, None].astype(np.float64), track.begin_sample, track.end_sample)
-    begins = np.maximum(track.window_begins, track.begin_sample).astype(np.float64)
-    ends = np.minimum(track.window_begins + grid.window_samples, track.end_sample)
-    half = np.minimum(_FALLBACK_BOX_S * grid.rate_hz, ends - begins) / 2
-    middle = (begins + ends) / 2
-    low_hz, high_hz = np.broadcast_to(np.array(rule.default_band_hz)[:, None], (2, len(boxes)))
-    fallback = np.stack([middle - half, middle + half, low_hz, high_hz], axis=1)
-    has_trace = traces[:, 1] - traces[:, 0] >= _MIN_TRACE_S * grid.rate_hz
-    return np.where(has_trace[:, None], np.concatenate([traces, boxes[:, 2:]], axis=1), fallback)
-
-
-def _explains(detection: SampleDetection, begin: int, end: int) -> bool:
-    """Return whether a window covers so much of a detection that its score is explained by it."""
-    covered = min(end, detection.end_sample) - max(begin, detection.begin_sample)
-    return covered >= _EXPLAINED_SHARE * (detection.end_sample - detection.begin_sample)
-
-
-def _is_peak(scores: FloatArray, grid: WindowGrid) -> BoolArray:
-    """Return where no window within `_PEAK_RADIUS_S` scores higher: bool ``[n_windows]``."""
-    radius = max(1, round(_PEAK_RADIUS_S * grid.rate_hz / grid.hop_samples))
-    is_peak: BoolArray = scores >= ndimage.maximum_filter1d(scores, 2 * radius + 1, mode="nearest")
+def _is_peak(log_odds: FloatArray) -> BoolArray:
+    """Return where no neighbour is higher, nor the one before as high: bool ``[n_columns]``."""
+    padded = np.pad(np.nan_to_num(log_odds, nan=-np.inf), 1, constant_values=-np.inf)
+    is_peak: BoolArray = (padded[1:-1] > padded[:-2]) & (padded[1:-1] >= padded[2:])
     return is_peak
 
 
-def _with_median_box(scores: FloatArray, boxes: FloatArray, track: WindowTrack, peak: int) -> SampleDetection:
-    """Return the detection of a peak. Its box is the median over the windows that hold the same box and score alike."""
-    radius = track.grid.window_samples // track.grid.hop_samples
-    near: IntArray = np.arange(max(peak - radius, 0), min(peak + radius + 1, len(scores)))
-    begin, end = boxes[peak, :2]
-    middles = boxes[near, :2].mean(axis=1)
-    begins = track.window_begins[near]
-    is_same = np.abs(middles - (begin + end) / 2) < (end - begin) / 2
-    is_whole = (begins <= begin) & (begins + track.grid.window_samples >= end)
-    agreeing = near[is_same & is_whole & (scores[near] >= _AGREEING_RATIO * scores[peak])]
-    median = np.median(boxes[agreeing], axis=0)
-    return SampleDetection(
-        begin_sample=math.floor(median[0]),
-        end_sample=math.ceil(median[1]),
-        low_hz=float(median[2]),
-        high_hz=float(median[3]),
-        score=float(scores[peak]),
-    )
+def _peak_times(track: ColumnTrack, peaks: npt.NDArray[np.intp]) -> _Floats:
+    """Return the times of peaks in samples, float64 ``[n_peaks]``, between columns where both neighbours are as far away."""
+    last = max(len(track.middles) - 1, 0)
+    before, after = np.maximum(peaks - 1, 0), np.minimum(peaks + 1, last)
+    middles, log_odds = track.middles, track.log_odds.astype(np.float64)
+    step = middles[after] - middles[peaks]
+    is_between = (before < peaks) & (after > peaks) & (middles[peaks] - middles[before] == step)
+    slope, curvature = log_odds[before] - log_odds[after], log_odds[before] - 2 * log_odds[peaks] + log_odds[after]
+    is_curved = is_between & (curvature < 0)  # not where a neighbour is missing
+    shift = np.divide(slope, 2 * curvature, out=np.zeros(len(peaks)), where=is_curved)
+    return np.clip(middles[peaks] + shift * step, track.begin_sample, track.end_sample)
+
+
+def _separated(times: _Floats, highest_first: npt.NDArray[np.intp], separation: float) -> npt.NDArray[np.intp]:
+    """Return the indices of peaks, ascending, without those closer than ``separation`` to a higher one that is returned."""
+    kept_in: dict[int, list[float]] = defaultdict(list)  # times by the cell, one separation long, that they lie in
+    kept: list[int] = []
+    for peak in highest_first.tolist():
+        time = float(times[peak])
+        cell = int(time // separation) if separation > 0 else 0
+        near = (other for around in (cell - 1, cell, cell + 1) for other in kept_in.get(around, ()))
+        if all(abs(time - other) >= separation for other in near):
+            kept_in[cell].append(time)
+            kept.append(peak)
+    return np.array(sorted(kept), np.intp)
+
+
+def _boxes(track: ColumnTrack, peaks: npt.NDArray[np.intp], times: _Floats, rule: DetectionRule) -> _Floats:
+    """Return begin and end in samples, and low and high edge in Hz, of the detections of peaks: float64 ``[n_peaks, 4]``."""
+    own = track.boxes[peaks].astype(np.float64)
+    spans = np.clip(own[:, :2] + track.middles[peaks, None], track.begin_sample, track.end_sample)
+    half = _FALLBACK_BOX_S * track.rate_hz / 2
+    around = np.clip(np.stack([times - half, times + half], axis=1), track.begin_sample, track.end_sample)
+    has_span = spans[:, 1] - spans[:, 0] >= _MIN_BOX_S * track.rate_hz  # not where they are NaN
+    has_band = own[:, 3] > np.maximum(own[:, 2], 0)
+    bands = np.where(has_band[:, None], own[:, 2:].clip(min=0), rule.default_band_hz)
+    return np.concatenate([np.where(has_span[:, None], spans, around), bands], axis=1)

@@ -7,11 +7,13 @@ model is used or the threshold is higher; `apply_validations` takes care of that
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from whalescan.core import Detection
+from whalescan.detections.detection_rule import DetectionRule
 
 UNREVIEWED = "unreviewed"
 REVIEWS = ("yes", "no", "maybe", UNREVIEWED)
@@ -22,6 +24,10 @@ _KEPT_REVIEWS = frozenset({"yes", "maybe"})
 """Reviews that keep a detection, also where the detector no longer finds it."""
 BOX_TOLERANCE_S, BOX_TOLERANCE_HZ = 0.001 + 1e-6, 0.1 + 1e-6
 """Boxes that differ by no more are the same box, rounded by the programs that stored it."""
+_SEPARATION_S = DetectionRule().separation_s
+_ROUNDING_S = 0.001
+"""Largest difference between two IDs' times that their rounding makes."""
+_TIME_IN_ID = re.compile(r"-(\d{9,})$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,16 @@ def added_id(recording: str, channel: int, middle_s: float) -> str:
     return f"{recording}{'' if channel == 1 else f'.ch{channel}'}-human-{round(1000 * middle_s):09d}"
 
 
+def identifying_time_s(record: DetectionRecord) -> float:
+    """Return the time that an ID states, in seconds from the recording's first sample; the midpoint where it states none.
+
+    It is that of the detection's peak (in IDs of whalescan 0.7 and older, the midpoint of its box), whatever box a person
+    drew since. Detections of one run are at least `DetectionRule.separation_s` apart in it, at every threshold.
+    """
+    stated = _TIME_IN_ID.search(record.detection_id)
+    return int(stated[1]) / 1000 if stated else (record.begin_s + record.end_s) / 2
+
+
 def same_box(first: DetectionRecord, second: DetectionRecord) -> bool:
     """Return whether two boxes are the same but for rounding: to 1 ms and 0.1 Hz."""
     times = abs(first.begin_s - second.begin_s), abs(first.end_s - second.end_s)
@@ -97,14 +113,14 @@ def same_box(first: DetectionRecord, second: DetectionRecord) -> bool:
 
 
 def apply_validations(
-    detections: Sequence[Detection], validations: Mapping[str, Validation], separation_s: float = 1.0
+    detections: Sequence[Detection], validations: Mapping[str, Validation], separation_s: float = _SEPARATION_S
 ) -> tuple[Detection, ...]:
     """Return the detections of one recording with their validations applied.
 
     A detection gets its review, and its box where a person drew one. The validation of a lost detection, one that is no
-    longer found, is carried over to the nearest unvalidated detection of its channel and label, if their midpoints are
-    closer than detections can be. Otherwise ``yes`` and ``maybe`` keep the detection as it was validated, as they keep a
-    call that a person added.
+    longer found, is carried over to the nearest unvalidated detection of its channel and label, if their times are closer
+    than those of two detections can be. Otherwise ``yes`` and ``maybe`` keep the detection as it was validated, as they
+    keep a call that a person added.
 
     Args:
         detections: the detector's detections.
@@ -160,9 +176,9 @@ def match_lost_validations(
         if validation.score is None or validation.review == UNREVIEWED:
             continue  # a call that a person added is another one than those that the detector finds
         for detection in detections:
-            distance_s = abs(detection.begin_s + detection.end_s - validation.begin_s - validation.end_s) / 2
+            distance_s = abs(identifying_time_s(detection) - identifying_time_s(validation))
             is_same_kind = (detection.channel, detection.label) == (validation.channel, validation.label)
-            if distance_s < separation_s and is_same_kind:
+            if distance_s < separation_s - _ROUNDING_S and is_same_kind:
                 pairs.append((distance_s, validation.detection_id, detection.detection_id, validation))
     carried_over: dict[str, Validation] = {}
     used: set[str] = set()

@@ -77,7 +77,8 @@ class ReportData:
         summary_timezone: time zone of local hours; None where none is given.
         local_hourly: full hours of that time zone; empty without one.
         position: of the recorder; None where it is not given.
-        threshold: score at which a detection begins.
+        threshold: minimum score of a detection.
+        threshold_text: what the threshold was chosen by, and what it finds and misses, as sentences.
         window_counts: int64 ``[n]``, number of windows that score in each of n equal parts of 0 to 1; None where not
             counted.
         presence_rule: description of the rule for presence.
@@ -99,6 +100,7 @@ class ReportData:
     local_hourly: tuple[PresenceBin, ...]
     position: Position | None
     threshold: float
+    threshold_text: str
     window_counts: IntArray | None
     presence_rule: str
     sheets: tuple[ContactSheet, ...]

@@ -92,7 +92,7 @@ def _words(name: str, value: Any) -> list[str]:
 
 
 def provenance_table(provenance: Mapping[str, Any]) -> Table:
-    """Return the contents of ``run.json``, one value per row; empty values are left out."""
+    """Return the contents of ``run.json``, one value per row; empty values and lists of objects are left out."""
     rows = tuple(row for row in _provenance_rows(provenance) if row[1])
     return Table(("Entry", "Value"), rows, "Options that are not set are left out.", is_text=True)
 
@@ -102,7 +102,7 @@ def _provenance_rows(document: Mapping[str, Any], prefix: str = "") -> Iterator[
         path = f"{prefix}{name}".replace("_", " ")
         if isinstance(value, Mapping):
             yield from _provenance_rows(value, f"{path}: ")
-        else:
+        elif not (isinstance(value, list) and any(isinstance(item, Mapping) for item in value)):
             yield path, _value_text(value)
 
 

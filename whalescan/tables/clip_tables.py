@@ -278,7 +278,7 @@ def read_clip(path: Path, rate_hz: int, channel: int = 1, at_most_samples: int |
         RecordingError: when the clip is absent, unreadable, damaged, or does not have the channel.
     """
     if not path.is_file():
-        raise RecordingError(f"{path}: listed in {TABLE_NAME}, but not there; add the file or delete its row")
+        raise RecordingError(f"{path}: listed in {path.parent.name}.csv, but not there; add the file or delete its row")
     recording = recordings.read_header(recordings.AudioFile(path.name, path, path.name))
     if channel > recording.channels:
         raise RecordingError(f"{path}: has no channel {channel}, only {recording.channels}")

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from whalescan.core import Detection, Gap, Outcome, Recording, RecordingResult, Status, TableError, from_ns
 from whalescan.core.files import csv_bytes
 from whalescan.core.text import iso_utc
+from whalescan.detections.detection_changes import DetectionChange
 from whalescan.detections.presence import PresenceBin
 
 DETECTION_COLUMNS = (
@@ -65,6 +66,41 @@ def _detection_row(recording: Recording, detection: Detection) -> tuple[str, ...
         iso_utc(begin_utc and begin_utc + timedelta(seconds=detection.end_s - detection.begin_s)),
         detection.review,
     )
+
+
+COMPARED_COLUMNS = (
+    "recording",
+    "channel",
+    "label",
+    "change",
+    "review",
+    *(f"{run}_{column}" for run in ("old", "new") for column in ("begin_s", "end_s", "score", "detection_id")),
+)
+
+
+def compared_csv(changes: Iterable[DetectionChange]) -> bytes:
+    """Return ``detections_compared.csv``: one row for each detection of the earlier or of the new run."""
+    return csv_bytes(COMPARED_COLUMNS, map(_compared_row, changes))
+
+
+def _compared_row(one: DetectionChange) -> tuple[str, ...]:
+    about = one.either
+    return (
+        about.recording,
+        str(about.channel),
+        about.label,
+        one.change,
+        one.review,
+        *_compared_cells(one.old),
+        *_compared_cells(one.new),
+    )
+
+
+def _compared_cells(detection: Detection | None) -> tuple[str, str, str, str]:
+    if detection is None:
+        return "", "", "", ""
+    score = "" if detection.score is None else f"{detection.score:.4f}"
+    return f"{detection.begin_s:.6f}", f"{detection.end_s:.6f}", score, detection.detection_id
 
 
 def read_detections_csv(path: Path) -> list[Detection]:
