@@ -1,8 +1,8 @@
-"""Calibration of a model on annotated recordings, with a threshold for a rate of false positives.
+"""Calibration of a model on annotated recordings, with operating points and a threshold for a rate of false positives.
 
-Half of the clips of a training contain a call, but only a hundredth of a recording. So after training, scores
-overestimate the probability of a call. Two parameters are fitted to the detections of an evaluation; they do not change the
-ranking.
+A model is calibrated on the sound that was held back from its training. On other recordings, calls are rarer or more common,
+and scores over- or underestimate the share of calls. Two parameters are fitted to the detections of an evaluation; they do
+not change the ranking.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from whalescan._version import __version__
 from whalescan.core import TableError, UsageError
-from whalescan.detector.model_spec import DEFAULT_MODEL, Model, ModelSpec, find_model
+from whalescan.core.text import count, hours
+from whalescan.detector.model_spec import DEFAULT_MODEL, Model, ModelSpec, Validation, find_model
+from whalescan.detector.pooling import scores_of
 from whalescan.detector.score_calibration import fit_platt, log_odds
 from whalescan.evaluation.comparison import Evaluation
 from whalescan.evaluation.matching import MatchOutcome
-from whalescan.evaluation.metrics import PER_HOUR
+from whalescan.evaluation.metrics import PER_HOUR, DetectionCounts, count_detections
+from whalescan.evaluation.operating_points import extrapolated_threshold, measured_threshold, validate
 from whalescan.tables.run_json import RUN_JSON, read_run_json
 
 _FEWEST = 10
@@ -51,9 +53,7 @@ class CalibrationFit:
 def fit_calibration(evaluation: Evaluation, per_hour: float) -> CalibrationFit:
     """Fit calibration and threshold to the detections of an evaluation.
 
-    The threshold comes from the distribution of the false positives: above a high score, their log-odds are exponentially
-    distributed (peaks over threshold, Pickands 1975, with shape 0). So rates below one false positive in all hours can be
-    extrapolated.
+    A threshold for a rate below one false positive in all hours is extrapolated (`operating_points`).
 
     Args:
         evaluation: the evaluation.
@@ -79,9 +79,25 @@ def fit_calibration(evaluation: Evaluation, per_hour: float) -> CalibrationFit:
         raise UsageError(
             "the model cannot be calibrated on these recordings: detections with higher scores are not correct more often"
         )
-    edge = _tail_level(false_positives, per_hour, evaluation.curve.hours)
-    threshold = 1 / (1 + math.exp(-(slope * edge + offset)))
-    return CalibrationFit(slope, offset, _rounded_up(threshold), per_hour, n_true, n_false, evaluation.curve.hours)
+    counts = _calibrated_counts(evaluation, slope, offset)
+    threshold = measured_threshold(counts, per_hour) or extrapolated_threshold(counts, per_hour)
+    assert threshold is not None  # there are enough false positives
+    return CalibrationFit(slope, offset, threshold, per_hour, n_true, n_false, evaluation.curve.hours)
+
+
+def _calibrated_counts(evaluation: Evaluation, slope: float, offset: float) -> DetectionCounts:
+    """Return detections with calibrated scores, calls and hours by recording."""
+    counted = [
+        (event.selection.score, event.outcome is MatchOutcome.TRUE_POSITIVE, i)
+        for i, result in enumerate(evaluation.recordings)
+        for event in result.events
+        if event.outcome in (MatchOutcome.TRUE_POSITIVE, MatchOutcome.FALSE_POSITIVE)
+    ]
+    scores, is_true_positive, recording = zip(*counted, strict=True)
+    calibrated = scores_of(slope * log_odds(scores) + offset)
+    n_calls = np.array([result.n_calls for result in evaluation.recordings], np.int64)
+    analysed_hours = np.array([result.hours for result in evaluation.recordings])
+    return count_detections(calibrated.astype(np.float64).round(4), is_true_positive, recording, n_calls, analysed_hours)
 
 
 def _scores(evaluation: Evaluation, outcome: MatchOutcome) -> list[float]:
@@ -90,14 +106,24 @@ def _scores(evaluation: Evaluation, outcome: MatchOutcome) -> list[float]:
 
 
 def calibrated_spec(spec: ModelSpec, fit: CalibrationFit, column: int, evaluation: Evaluation) -> ModelSpec:
-    """Return the description of the model with the calibration and threshold of one class."""
+    """Return the description of the model with the calibration, threshold and operating points of one class."""
     slope, offset = spec.calibration[column]
     pairs, thresholds = list(spec.calibration), list(spec.thresholds)
     pairs[column] = (fit.slope * slope, fit.slope * offset + fit.offset)
     thresholds[column] = fit.threshold
     metrics = spec.metrics | {"continuous sound, calibrated on": _stored_metrics(evaluation, fit)}
+    counts = _calibrated_counts(evaluation, fit.slope, fit.offset)
+    n_recordings = count(len(evaluation.recordings), "recording")
+    sound = f"{hours(3600 * fit.hours)} of {n_recordings} with {count(evaluation.curve.n_calls, 'annotated call')}"
+    validations = list(spec.validation) or [Validation((), "not measured", 0.0, 0) for _ in spec.classes]
+    validations[column] = validate(counts, sound)
     return replace(
-        spec, calibration=tuple(pairs), thresholds=tuple(thresholds), metrics=metrics, whalescan_version=__version__
+        spec,
+        calibration=tuple(pairs),
+        thresholds=tuple(thresholds),
+        validation=tuple(validations),
+        metrics=metrics,
+        whalescan_version=__version__,
     )
 
 
@@ -137,18 +163,3 @@ def model_of_run(run: Path) -> Model:
     if model.sha256 != sha256:
         raise TableError(f"{model.path}: changed since {run} was made with it; give the `run` command again")
     return model
-
-
-def _rounded_up(threshold: float) -> float:
-    """Return a threshold with four decimals, as tables have, strictly between 0 and 1."""
-    return min(max(math.ceil(threshold * 1e4), 1), 9999) / 1e4
-
-
-def _tail_level(false_positives: npt.NDArray[np.float64], per_hour: float, hours: float) -> float:
-    """Return the log-odds above which ``per_hour`` false positives are expected."""
-    descending = np.sort(false_positives)[::-1]
-    # the tail has twice as many false positives as wanted, and at least as many as a fit needs
-    n = min(max(_FEWEST, round(2 * per_hour * hours)), len(descending) - 1)
-    start = descending[n]
-    mean_excess = float(np.mean(descending[:n] - start))
-    return float(start + mean_excess * math.log(max(n / (per_hour * hours), 1.0)))

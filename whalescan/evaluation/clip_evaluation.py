@@ -12,17 +12,14 @@ import pandas as pd
 from sklearn.metrics import accuracy_score, average_precision_score, brier_score_loss, roc_auc_score
 from tqdm import tqdm
 
-from whalescan.audio.windows import extract_windows, window_extents
-from whalescan.core import FloatArray, RecordingError, UsageError, WindowGrid
+from whalescan.core import RecordingError, UsageError
 from whalescan.core.text import count, list_some
+from whalescan.detector.batching import MIN_SEGMENT_S
 from whalescan.detector.model_spec import UPCALL, Model, find_model
 from whalescan.evaluation import metrics
 from whalescan.evaluation.metrics import BootstrapOptions, ConfidenceInterval, Flags, Numbers, Reliability
 from whalescan.options import ScoreOptions
 from whalescan.tables.clip_tables import HELD_OUT, SOUND_FOLDER, TABLE_NAME, ClipRow, read_clip, read_clip_table
-
-_CLIPS_AT_A_TIME = 256
-_BATCH_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +94,7 @@ def score_clips(model_path: Path, root: Path, options: ClipEvaluationOptions, qu
     labels, notes = _read_labels(root, options.clip_list, model, column)
     names, scores, problems = _score(model, column, root, list(labels), options.channel, quiet)
     if problems:
-        notes.append(f"not used, as they cannot be read: {list_some(problems)}")
+        notes.append(f"not used: {list_some(problems)}")
     is_call = np.array([labels[name] for name in names], np.bool_)
     if len(set(is_call.tolist())) < 2:
         why = f" ({notes[-1]})" if notes else ""
@@ -188,36 +185,24 @@ def _holds_call(row: ClipRow, model: Model, column: int) -> bool | None:
 def _score(
     model: Model, column: int, root: Path, names: Sequence[str], channel: int, quiet: bool
 ) -> tuple[list[str], Numbers, list[str]]:
-    """Return the clips that can be read, their scores, and a message for each of the others."""
-    from whalescan.detector.device import choose_device  # importing torch takes seconds
-    from whalescan.detector.scorer import Scorer  # importing torch takes seconds
+    """Return the clips that can be read, their scores, and a message for each of the others.
 
-    grid = model.spec.grid(ScoreOptions.hop_s)
-    adjacent = WindowGrid(grid.rate_hz, grid.window_samples, grid.window_samples)
-    scorer = Scorer(model, choose_device("auto"), _BATCH_SIZE)
+    Each clip is scored alone, as `Model.score` does.
+    """
+    rate_hz = model.spec.front_end.rate_hz
     scored: list[str] = []
     scores: list[float] = []
     problems: list[str] = []
-    with tqdm(total=len(names), desc="scoring clips", unit="clip", disable=True if quiet else None) as progress:
-        for begin in range(0, len(names), _CLIPS_AT_A_TIME):
-            clips, chunk = [], names[begin : begin + _CLIPS_AT_A_TIME]
-            for name in chunk:
-                try:
-                    sound = read_clip(root / SOUND_FOLDER / name, grid.rate_hz, channel)
-                    clips.append(clip_windows(sound.samples, grid))
-                    scored.append(name)
-                except RecordingError as error:
-                    problems.append(str(error))
-            if clips:
-                windows = np.concatenate(clips)
-                column_scores = scorer.score(windows.ravel(), adjacent, len(windows)).scores[:, column]
-                ends = np.cumsum([len(clip) for clip in clips])
-                scores += [float(of_clip.max()) for of_clip in np.split(column_scores, ends[:-1])]
-            progress.update(len(chunk))
+    for name in tqdm(names, desc="scoring clips", unit="clip", disable=True if quiet else None):
+        try:
+            samples = read_clip(root / SOUND_FOLDER / name, rate_hz, channel).samples
+        except RecordingError as error:
+            problems.append(str(error))
+            continue
+        of_windows = model.score(samples, rate_hz, hop_s=ScoreOptions.hop_s).scores[:, column]
+        if np.isnan(of_windows).all():
+            problems.append(f"{root / SOUND_FOLDER / name}: digital silence, or shorter than {MIN_SEGMENT_S:g} s")
+            continue
+        scored.append(name)
+        scores.append(float(np.nanmax(of_windows)))
     return scored, np.array(scores, np.float64), problems
-
-
-def clip_windows(samples: FloatArray, grid: WindowGrid) -> FloatArray:
-    """Return the windows of a clip ``[n_windows, window_samples]``; the last one is extended with its mirrored sound."""
-    n = grid.n_windows(len(samples))
-    return extract_windows(samples, grid, window_extents(grid, 0, n, len(samples)), np.arange(n))

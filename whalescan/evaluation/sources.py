@@ -131,7 +131,11 @@ def _read_rule(folder: Path) -> tuple[str, DetectionRule]:
     """Return the detector of a run, and its detection rule."""
     document = read_run_json(folder)
     try:
+        if "separation_s" not in document["rule"]:
+            raise TableError(f"{folder / RUN_JSON}: made by whalescan 0.7 or older; run the same command again to score it")
         return document["detector"], DetectionRule.from_dict(document["rule"])
+    except TableError:
+        raise
     except (ValueError, KeyError, TypeError) as error:
         raise TableError(f"{folder / RUN_JSON}: no finished run there ({error}); give the `run` command again") from error
 

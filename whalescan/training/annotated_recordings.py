@@ -1,35 +1,55 @@
-"""Training examples from folders of recordings with Raven tables: calls, rejected selections, and background."""
+"""Training sound from folders of recordings with Raven tables: parts with their calls, uncertain and rejected spans."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from whalescan.audio import reading, recordings
-from whalescan.core import Annotation, BoolArray, FloatArray, IntArray, Recording, RecordingError, UsageError
+from whalescan.audio import recordings
+from whalescan.core import Annotation, IntArray, Recording, RecordingError, UsageError
 from whalescan.tables.selections import assign_to_recordings, find_tables, is_unreviewed_detector_table, merge_duplicates
-from whalescan.training.examples import (
-    REVIEWS,
-    DataOptions,
-    DataProblem,
-    ExampleLabel,
-    Examples,
-    ExtractionOptions,
-    FolderExamples,
-)
-from whalescan.training.window_sampling import LabelledSelection, WindowPlacement, place_windows
+from whalescan.training.labels import REVIEWS, DataOptions, DataProblem, FolderSounds, Meaning, ReadOptions
+from whalescan.training.levels import background_level
+from whalescan.training.recording_parts import RecordingPart, read_parts
+from whalescan.training.sounds import AnnotatedSound, Call
 
 _UNREADABLE = "recordings that cannot be read, or only in part"
 _NOT_ANNOTATED = "recordings without a table"
 _MISPLACED = "tables and selections that match no recording"
 _LABELS = "labels"
-_UNUSED_CALLS = "recordings with calls that are not among the examples"
+_UNUSED_CALLS = "recordings with calls that are not used"
+_COMPLETE = 0.9
+"""Share of a call that must be readable."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """A selection and the meaning of its label.
+
+    Attributes:
+        begin, end: in samples from the begin of the recording; fractions are possible.
+        low_hz, high_hz: its frequency range; NaN where it says nothing.
+        channel: 1-based.
+        meaning: what its label says.
+        name: class of the call.
+    """
+
+    begin: float
+    end: float
+    low_hz: float
+    high_hz: float
+    channel: int
+    meaning: Meaning
+    name: str
+
+    def overlaps(self, begin: float, end: float) -> bool:
+        """Return whether it shares sound with a span."""
+        return self.begin < end and begin < self.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +70,25 @@ class AnnotatedFolder:
     classes: frozenset[str]
     problems: tuple[DataProblem, ...]
 
-    def extract(self, extraction: ExtractionOptions) -> FolderExamples:
-        """Read windows around calls and around rejected selections, and windows of background."""
-        parts = [Examples.empty(extraction.window_samples, len(extraction.classes))]
+    def read(self, options: ReadOptions) -> FolderSounds:
+        """Read the sound around the selections of each recording, and a bounded amount of other sound."""
+        sounds: list[AnnotatedSound] = []
         problems = list(self.problems)
-        n_uncertain = 0
-        for recording, selected in tqdm(self.recordings, "reading recordings", unit="file", disable=extraction.quiet):
-            selections = list(_labelled_selections(recording, selected, extraction))
-            n_uncertain += sum(s.example_label in (ExampleLabel.UNCERTAIN, ExampleLabel.OTHER_CLASS) for s in selections)
+        n_uncertain = n_used = 0
+        knows_bands = len({(a.low_hz, a.high_hz) for _, selected in self.recordings for a in selected}) > 1
+        for recording, selected in tqdm(self.recordings, "reading recordings", unit="file", disable=options.quiet):
+            selections = list(_interpreted(recording, selected, options, knows_bands))
+            n_uncertain += sum(s.meaning in (Meaning.UNCERTAIN, Meaning.OTHER_CLASS) for s in selections)
             try:
-                examples, further = _extract(recording, selections, extraction)
+                parts, further = _read_recording(recording, selections, options)
             except RecordingError as error:
                 problems.append(DataProblem(_UNREADABLE, str(error)))
                 continue
             problems += further
-            if len(examples):
-                parts.append(examples)
-        n_used = len(parts) - 1
+            sounds += parts
+            n_used += bool(parts)
         n_skipped = self.n_skipped + len(self.recordings) - n_used
-        return FolderExamples(Examples.concatenate(parts), n_used, n_skipped, n_uncertain, tuple(problems))
+        return FolderSounds((), tuple(sounds), n_used, n_skipped, n_uncertain, tuple(problems))
 
 
 def read_annotated_folder(root: Path, options: DataOptions) -> AnnotatedFolder:
@@ -97,7 +117,7 @@ def read_annotated_folder(root: Path, options: DataOptions) -> AnnotatedFolder:
     annotations = [annotation for _, selected in annotated for annotation in selected]
     problems += [DataProblem(_LABELS, f"{root}: {text}") for text in _label_messages(annotations, options)]
     interpreted = [options.interpret(annotation.label, annotation.review) for annotation in annotations]
-    classes = frozenset(name for example_label, name in interpreted if example_label == ExampleLabel.CALL)
+    classes = frozenset(name for meaning, name in interpreted if meaning == Meaning.CALL)
     return AnnotatedFolder(root, tuple(annotated), len(files) - len(annotated), classes, tuple(problems))
 
 
@@ -118,7 +138,7 @@ def _read_headers(files: Iterable[recordings.AudioFile]) -> tuple[list[Recording
 def _label_messages(annotations: Iterable[Annotation], options: DataOptions) -> Iterator[str]:
     """Return messages about labels and reviews because of which selections are not used, perhaps by mistake."""
     interpreted = [(*options.interpret(a.label, a.review), a.review.casefold()) for a in annotations]
-    other = Counter(name for example_label, name, _ in interpreted if example_label == ExampleLabel.OTHER_CLASS)
+    other = Counter(name for meaning, name, _ in interpreted if meaning == Meaning.OTHER_CLASS)
     for name, n in sorted(other.items()):
         yield options.unknown_label_message("selection", name, n)
     undecided = Counter(review for _, _, review in interpreted if review not in REVIEWS)
@@ -126,89 +146,121 @@ def _label_messages(annotations: Iterable[Annotation], options: DataOptions) -> 
         yield f"selections not used, with the Review {review!r}: {n:,}; expected yes, no or maybe"
 
 
-def _labelled_selections(
-    recording: Recording, annotations: tuple[Annotation, ...], extraction: ExtractionOptions
-) -> Iterator[LabelledSelection]:
-    n_samples = recording.n_samples(extraction.rate_hz)
+def _interpreted(
+    recording: Recording, annotations: Sequence[Annotation], options: ReadOptions, knows_bands: bool
+) -> Iterator[_Selection]:
+    """Return selections with their meaning.
+
+    Args:
+        recording: their recording.
+        annotations: as read from tables.
+        options: rate, and interpretation of labels.
+        knows_bands: whether frequencies of selections say anything: a band that all of them share is only a setting.
+    """
+    n_samples = recording.n_samples(options.rate_hz)
     for a in annotations:
-        example_label, name = extraction.data_options.interpret(a.label, a.review)
-        if example_label in (ExampleLabel.CALL, ExampleLabel.NO_CALL) and not 1 <= a.channel <= recording.channels:
-            example_label = ExampleLabel.UNCERTAIN
-        begin, end = a.begin_s * extraction.rate_hz, min(a.end_s * extraction.rate_hz, n_samples)
-        yield LabelledSelection(begin, end, a.channel, example_label, name)
+        meaning, name = options.data.interpret(a.label, a.review)
+        if meaning in (Meaning.CALL, Meaning.NO_CALL) and not 1 <= a.channel <= recording.channels:
+            meaning = Meaning.UNCERTAIN
+        has_band = knows_bands and 0 < a.low_hz < a.high_hz < np.inf
+        low_hz, high_hz = (a.low_hz, a.high_hz) if has_band else (np.nan, np.nan)
+        begin, end = a.begin_s * options.rate_hz, min(a.end_s * options.rate_hz, n_samples)
+        yield _Selection(begin, end, low_hz, high_hz, a.channel, meaning, name)
 
 
-def _extract(
-    recording: Recording, selections: list[LabelledSelection], extraction: ExtractionOptions
-) -> tuple[Examples, list[DataProblem]]:
-    """Return the examples of one recording, and its problems.
+def _read_recording(
+    recording: Recording, selections: list[_Selection], options: ReadOptions
+) -> tuple[list[AnnotatedSound], list[DataProblem]]:
+    """Return the parts of one recording in each channel with calls, or in the first one, and its problems.
 
     Raises:
         RecordingError: when it is shorter than a window, or cannot be opened any more.
     """
-    n_samples = recording.n_samples(extraction.rate_hz)
-    if n_samples < extraction.window_samples:
-        window_s = extraction.window_samples / extraction.rate_hz
-        raise RecordingError(f"{recording.path}: {recording.duration_s:g} s are shorter than a window of {window_s:g} s")
-    placement = place_windows(
-        selections, n_samples, extraction, _random_generator(extraction.data_options.seed, recording.name)
-    )
-    windows, is_readable, problem = _read_windows(recording, placement, extraction)
-    problems = []
-    if n_unreadable := int((~is_readable).sum()):
-        text = f"{recording.path}: {n_unreadable} of {len(is_readable)} windows not used, as they cannot be read ({problem})"
-        problems.append(DataProblem(_UNREADABLE, text))
+    rate_hz = options.rate_hz
+    if recording.n_samples(rate_hz) < options.front_end.window_samples:
+        raise RecordingError(
+            f"{recording.path}: {recording.duration_s:g} s are shorter than a window of {options.window_s:g} s"
+        )
+    calls = [s for s in selections if s.meaning == Meaning.CALL]
+    events = [(s.begin / rate_hz, s.end / rate_hz) for s in selections if s.meaning in (Meaning.CALL, Meaning.NO_CALL)]
+    sounds: list[AnnotatedSound] = []
+    problems: list[DataProblem] = []
+    used: set[_Selection] = set()
+    for channel in sorted({call.channel for call in calls}) or [1]:
+        read = read_parts(recording, channel, rate_hz, options.window_s, events)
+        if read.problem:
+            text = f"{recording.path}: {read.missing_s:.1f} of {read.read_s:.1f} s not used, as they cannot be read"
+            problems.append(DataProblem(_UNREADABLE, f"{text} ({read.problem})"))
+        for part in read.parts:
+            complete = [call for call in calls if call.channel == channel and _is_complete(call, part)]
+            used.update(complete)
+            sounds.append(_annotated_sound(recording, part, channel, complete, selections, options))
     if absent := sorted({s.channel for s in selections if not 1 <= s.channel <= recording.channels}):
         text = f"{recording.path}: selections in channel {absent[0]} not used, as there are {recording.channels} channels"
         problems.append(DataProblem(_MISPLACED, text))
-    calls = {i for i, selection in enumerate(selections) if selection.example_label == ExampleLabel.CALL}
-    if unused := calls - set(placement.selection_index[is_readable].tolist()):
-        first_s = selections[min(unused)].begin / extraction.rate_hz
+    if unused := [call for call in calls if call not in used]:
+        first_s = unused[0].begin / rate_hz
         text = (
-            f"{recording.path}: {len(unused)} of {len(calls)} calls not used, the first at {first_s:g} s: too close to an "
-            "uncertain selection, or to sound that cannot be read"
+            f"{recording.path}: {len(unused)} of {len(calls)} calls not used, the first at {first_s:g} s: in or beside "
+            "sound that cannot be read"
         )
         problems.append(DataProblem(_UNUSED_CALLS, text))
-    begin_s = placement.begins[is_readable] / extraction.rate_hz
-    n, group = len(begin_s), _group(recording, extraction.data_options)
-    targets = placement.targets[is_readable]
-    return Examples(windows[is_readable], targets, (recording.name,) * n, begin_s, (group,) * n), problems
+    return sounds, problems
 
 
-def _random_generator(seed: int, name: str) -> np.random.Generator:
-    """Return a generator that depends on the name of the recording, so that other recordings do not change its examples."""
-    return np.random.default_rng([seed, *hashlib.sha256(name.encode(errors="backslashreplace")).digest()])
+def _is_complete(call: _Selection, part: RecordingPart) -> bool:
+    """Return whether a call lies in a part, but for little of it."""
+    inside = min(call.end, part.end) - max(call.begin, part.begin)
+    return inside >= _COMPLETE * (call.end - call.begin)
+
+
+def _annotated_sound(
+    recording: Recording,
+    part: RecordingPart,
+    channel: int,
+    calls: Sequence[_Selection],
+    selections: Sequence[_Selection],
+    options: ReadOptions,
+) -> AnnotatedSound:
+    """Return a part with its calls.
+
+    Calls of another channel are uncertain here: hydrophones of one recording receive the same calls, at other levels.
+    """
+    level = background_level(part.samples, options.front_end)
+    n = len(part.samples)
+    own = tuple(
+        Call(
+            max(call.begin - part.begin, 0.0),
+            min(call.end - part.begin, float(n)),
+            call.low_hz,
+            call.high_hz,
+            options.classes.index(call.name),
+        )
+        for call in calls
+    )
+    inside = [s for s in selections if s.overlaps(part.begin, part.end)]
+    uncertain = [s for s in inside if s.meaning != Meaning.NO_CALL and s not in calls]
+    rejected = [s for s in inside if s.meaning == Meaning.NO_CALL]
+    return AnnotatedSound(
+        part.samples / np.float32(level),
+        own,
+        _spans(uncertain, part),
+        _spans(rejected, part),
+        recording.name,
+        _group(recording, options.data),
+        part.begin / options.rate_hz,
+        channel,
+    )
+
+
+def _spans(selections: Sequence[_Selection], part: RecordingPart) -> IntArray:
+    """Return the spans of selections within a part, int64 ``[n, 2]``, rounded outwards."""
+    edges = np.array([(np.floor(s.begin), np.ceil(s.end)) for s in selections], np.float64).reshape(-1, 2) - part.begin
+    spans: IntArray = edges.clip(0, len(part.samples)).astype(np.int64)
+    return spans
 
 
 def _group(recording: Recording, options: DataOptions) -> str:
     """Return the day as ``2009-03-28``, or the path below the root with its suffix, which is no day and no hash."""
     begin = recording.start_utc or recording.start_local
     return f"{begin:%Y-%m-%d}" if begin and options.group_by == "day" else recording.relative_path
-
-
-def _read_windows(
-    recording: Recording, placement: WindowPlacement, extraction: ExtractionOptions
-) -> tuple[FloatArray, BoolArray, str]:
-    """Return the windows ``[n, window_samples]``, bool ``[n]``, true for those that could be read, and the first problem.
-
-    Only the sound around the windows is decoded, in one piece for neighbouring windows: a day at 96 kHz exceeds the memory.
-    """
-    windows = np.zeros((len(placement.begins), extraction.window_samples), np.float32)
-    is_readable, problem = np.ones(len(windows), np.bool_), ""
-    for indices in _windows_by_segment(placement, reading.SEGMENT_S * extraction.rate_hz):
-        begins = placement.begins[indices]
-        first = int(begins[0])
-        channel, end = int(placement.channels[indices[0]]), int(begins[-1]) + extraction.window_samples
-        sound = reading.read(recording, channel, extraction.rate_hz, first, end)
-        for i, begin in zip(indices, begins - first, strict=True):
-            span = slice(begin, begin + extraction.window_samples)
-            windows[i], is_readable[i] = sound.samples[span], not sound.is_unreadable[span].any()
-        problem = problem or next(iter(sound.problems), "")
-    return windows, is_readable, problem
-
-
-def _windows_by_segment(placement: WindowPlacement, segment_samples: int) -> Iterator[IntArray]:
-    """Return the indices of the windows that begin in the same segment of the same channel, in their order."""
-    if len(placement.begins):
-        differs = (np.diff(placement.begins // segment_samples) != 0) | (np.diff(placement.channels) != 0)
-        yield from np.split(np.arange(len(placement.begins)), np.flatnonzero(differs) + 1)

@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-import numpy as np
-import torch
-from tqdm import tqdm
-
-from whalescan.core import FloatArray, UsageError
-from whalescan.core.files import check_writable, write_atomically
+from whalescan.core import UsageError
+from whalescan.core.files import check_writable
 from whalescan.core.text import count
 from whalescan.detector.device import choose_device
-from whalescan.detector.model_file import write_model
-from whalescan.detector.model_spec import FrontEndOptions, ModelSpec, find_model
-from whalescan.detector.network import Detector
-from whalescan.training import initial_weights, training_report
-from whalescan.training.datasets import Dataset, read_dataset, read_negative_windows
-from whalescan.training.examples import DataOptions, Examples
-from whalescan.training.split import Split, split, split_csv
-from whalescan.training.trainer import (
-    Trainer,
-    TrainingSet,
-    checkpoint_path,
-    read_checkpoint,
-    strongest_boxes,
-    write_checkpoint,
-)
+from whalescan.detector.model_spec import find_model
+from whalescan.training import initial_weights
+from whalescan.training.datasets import read_training_sounds
+from whalescan.training.held_back_parts import hold_back_parts
+from whalescan.training.labels import DataOptions
+from whalescan.training.sounds import TrainingSounds
+from whalescan.training.split import Split, split_sounds
 from whalescan.training.training_options import FINE_TUNING, TrainData, TrainingRunOptions, TrainOptions
-from whalescan.training.training_report import Epoch, HeldOutMetrics, TrainingResult, logits_of, measure_held_out
-
-_Value = TypeVar("_Value")
+from whalescan.training.training_report import TrainingResult, amounts_text
+from whalescan.training.training_run import TrainingPlan, TrainingRun
+from whalescan.training.validation_sounds import validation_sounds
 
 
 def train(
@@ -53,14 +39,13 @@ def train(
     validation: Sequence[str] = (),
     validation_share: float | None = None,
     group_by: str = "day",
-    epochs: int | None = None,
-    frozen_epochs: int | None = None,
-    patience: int | None = None,
+    steps: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
-    hard_share: float | None = None,
     seed: int | None = None,
     threshold: float | None = None,
+    false_positives_per_hour: float | None = None,
+    keep_anyway: bool = False,
     device: str = "auto",
     restart: bool = False,
     quiet: bool = True,
@@ -68,7 +53,9 @@ def train(
 ) -> TrainingResult:
     """Train a model, and write it with its curves, metrics and split.
 
-    An interrupted training is continued by the same call. Options that are None have the value of the recipe, which is
+    A part of the sound is held back from training. The model's calibration, thresholds and operating points come from it.
+    With ``start_from``, the initial model and the trained one are compared on it, and the better weights are written. An
+    interrupted training is continued by the same call. Options that are None have the value of the recipe, which is
     `FINE_TUNING` with ``start_from``, else the default of `TrainOptions`.
 
     Args:
@@ -83,16 +70,15 @@ def train(
         uncertain: further labels that are neither a call nor the absence of one.
         features: features in the spectrogram image, one of `model_spec.FEATURES`.
         validation: recordings, clips or groups to hold out; empty to hold out a share.
-        validation_share: share of the examples that is held out.
+        validation_share: share of the sound that is held out.
         group_by: unit that the split keeps on one side, ``day`` or ``recording``.
-        epochs: largest number of passes over the examples.
-        frozen_epochs: number of first epochs in which only the head is trained.
-        patience: epochs without improvement after which training stops; 0 for never.
-        batch_size: examples per step.
+        steps: number of steps.
+        batch_size: sequences per step.
         learning_rate: highest rate of the schedule.
-        hard_share: share of the negatives of a batch that is sampled from those with the highest scores.
         seed: random seed.
-        threshold: score at which a detection begins.
+        threshold: score from which on a peak is a detection; None to choose it by ``false_positives_per_hour``.
+        false_positives_per_hour: false positives per hour of held-back sound at the model's threshold, at most.
+        keep_anyway: with ``start_from``, write the trained weights even where they are not better.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         restart: ignore an interrupted training and start over.
         quiet: show no progress bar.
@@ -100,26 +86,22 @@ def train(
 
     Raises:
         UsageError: when the data or an option cannot be used; the message lists all problems of the data.
-        ModelError: when the initial weights cannot be used.
+        ModelError: when the initial weights cannot be used, or the loss or a weight becomes infinite or not a number.
         OutputError: when the model cannot be written.
     """
+    given: dict[str, Any] = {
+        "features": features,
+        "threshold": threshold,
+        "false_positives_per_hour": false_positives_per_hour,
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "validation_share": validation_share,
+        "seed": seed,
+        "keep_anyway": keep_anyway,
+    }
     recipe = FINE_TUNING if start_from else TrainOptions()
-    options = replace(
-        recipe,
-        features=_or_default(features, recipe.features),
-        threshold=_or_default(threshold, recipe.threshold),
-        epochs=_or_default(epochs, recipe.epochs),
-        frozen_epochs=_or_default(frozen_epochs, recipe.frozen_epochs),
-        patience=_or_default(patience, recipe.patience),
-        batch_size=_or_default(batch_size, recipe.batch_size),
-        learning_rate=_or_default(learning_rate, recipe.learning_rate),
-        hard_share=_or_default(hard_share, recipe.hard_share),
-        validation_share=_or_default(validation_share, recipe.validation_share),
-        seed=_or_default(seed, recipe.seed),
-    )
-    selection = DataOptions(
-        tuple(classes), tuple((rename or {}).items()), tuple(uncertain), group_by=group_by, seed=options.seed
-    )
+    options = replace(recipe, **{name: value for name, value in given.items() if value is not None})
     roots = [data] if isinstance(data, str | os.PathLike) else data
     train_data = TrainData(
         roots=tuple(map(Path, roots)),
@@ -127,20 +109,16 @@ def train(
         imagenet=Path(weights) if weights else None,
         start_from=os.fspath(start_from) if start_from else None,
         validation=tuple(validation),
-        selection=selection,
+        selection=DataOptions(tuple(classes), tuple((rename or {}).items()), tuple(uncertain), group_by=group_by),
     )
     run = TrainingRunOptions(device, restart, quiet, report or TrainingRunOptions().report)
     return train_model(train_data, Path(output), options, run)
 
 
-def _or_default(value: _Value | None, default: _Value) -> _Value:
-    return default if value is None else value
-
-
 def train_model(
     data: TrainData, output: Path, options: TrainOptions | None = None, run_options: TrainingRunOptions | None = None
 ) -> TrainingResult:
-    """Train, and write the best epoch as a model file, with curves, metrics and split beside it.
+    """Train, and write a model file, with curves, metrics and split beside it.
 
     Args:
         data: training data and initial weights.
@@ -151,7 +129,7 @@ def train_model(
 
     Raises:
         UsageError: when the data cannot be used; the message lists all problems.
-        ModelError: when the initial weights cannot be used.
+        ModelError: when the initial weights cannot be used, or the loss or a weight becomes infinite or not a number.
         OutputError: when the model cannot be written.
     """
     options = options or (FINE_TUNING if data.start_from else TrainOptions())
@@ -159,25 +137,23 @@ def train_model(
     _check_output(output)
     device = choose_device(run_options.device)
     start = find_model(data.start_from) if data.start_from else None
+    if start is not None:
+        options = replace(options, network=start.spec.network)
     weights = initial_weights.load_initial_weights(start, data.imagenet, options)
     front_end = initial_weights.front_end_options(start, options)
-    dataset, negatives = _read_data(data, front_end, run_options)
-    sides = split(dataset.examples, options.validation_share, data.validation)
-    _check_split(dataset, sides, run_options)
-    torch.manual_seed(options.seed)
-    spec = initial_weights.initial_spec(start, front_end, dataset.classes, options)
-    detector = initial_weights.initial_detector(spec, start, weights)
-    training_run = _TrainingRun(dataset, sides, negatives, detector, options, device, output, run_options)
-    training_run.restore_checkpoint()
-    if start is not None and not training_run.epochs:
-        run_options.report(initial_weights.start_message(start, dataset.classes))
-    n_training = len(training_run.training_set.windows)
-    training = training_report.provenance(data, options, dataset, n_training, len(negatives), start)
-    result = training_run.run(
-        replace(spec, training=training), keeps_calibration=start is not None and start.spec.classes == spec.classes
-    )
-    checkpoint_path(output).unlink(missing_ok=True)
-    return result
+    dataset = read_training_sounds(data, front_end, run_options.quiet)
+    for problem in dataset.problems:
+        run_options.report(problem)
+    sounds, sides = _split(dataset.sounds, data, options, run_options)
+    spec = initial_weights.initial_spec(start, front_end, sounds.classes, options)
+    detector = initial_weights.initial_detector(spec, start, weights, options.seed)
+    held_back = validation_sounds(sides.held_out, front_end, options.seed)
+    plan = TrainingPlan(data, sounds, sides, held_back, dataset.problems, start, spec, options, device)
+    training_run = TrainingRun(plan, detector, output, run_options)
+    training_run.restore()
+    if start is not None and not training_run.losses:
+        run_options.report(initial_weights.start_message(start, sounds.classes))
+    return training_run.run()
 
 
 def _check_output(output: Path) -> None:
@@ -186,148 +162,34 @@ def _check_output(output: Path) -> None:
     check_writable(output.parent)
 
 
-def _check_split(dataset: Dataset, sides: Split, run_options: TrainingRunOptions) -> None:
-    """Report the sizes of both sides.
+def _split(
+    sounds: TrainingSounds, data: TrainData, options: TrainOptions, run_options: TrainingRunOptions
+) -> tuple[TrainingSounds, Split]:
+    """Return the sounds as they are divided, and both sides, and report their sizes.
 
     Raises:
-        UsageError: when the training side lacks a class, or examples without a call.
+        UsageError: when the training side lacks a class, or sound without a call.
     """
-    targets = dataset.examples.targets[sides.training]
-    missing = [name for name, column in zip(dataset.classes, targets.T, strict=True) if not column.any()]
-    if missing or targets.any(axis=1).all():
-        what = ", ".join(missing) or "windows without a call"
-        raise UsageError(f"no training examples left of {what}: all are held out; hold out less (validation)")
-    n_held_out = int(sides.held_out.sum())
-    hint = "" if n_held_out else "; validation needs calls of another day, or group_by recording"
-    run_options.report(f"{count(int(sides.training.sum()), 'training example')}, {n_held_out:,} held out{hint}")
-
-
-class _TrainingRun:
-    """A training, from its first epoch or from a checkpoint, to its end."""
-
-    def __init__(
-        self,
-        dataset: Dataset,
-        sides: Split,
-        negatives: FloatArray,
-        detector: Detector,
-        options: TrainOptions,
-        device: torch.device,
-        output: Path,
-        run_options: TrainingRunOptions,
-    ) -> None:
-        training, self.held_out = (dataset.examples.select(side) for side in (sides.training, sides.held_out))
-        self.dataset, self.split, self.options, self.device = dataset, sides, options, device
-        self.output, self.run_options = output, run_options
-        self.original_targets = torch.from_numpy(training.targets)
-        boxes = strongest_boxes(detector, training.windows)
-        self.training_set = TrainingSet(training.windows, training.targets, boxes, negatives)
-        self.trainer = Trainer(detector, options, len(training), device)
-        self.epochs: list[Epoch] = []
-        self.fingerprint = _fingerprint(self.training_set, self.held_out, dataset.classes, detector, options)
-
-    def restore_checkpoint(self) -> None:
-        """Restore the state of an interrupted training with the same data and recipe, if there is one."""
-        path = checkpoint_path(self.output)
-        checkpoint = None if self.run_options.restart else read_checkpoint(path, self.fingerprint)
-        if checkpoint is None and path.exists():
-            why = "restart was requested" if self.run_options.restart else "it is of other data or another recipe"
-            self.run_options.report(f"{path}: not used, as {why}; training starts over")
-        if checkpoint is not None:
-            state, targets, epochs = checkpoint
-            self.trainer.restore(state)
-            self.training_set = replace(self.training_set, targets=targets.numpy())
-            self._find_hard_negatives()
-            self.epochs = [Epoch.from_dict(fields) for fields in epochs]
-            self.run_options.report(f"{self.output}: resumes after epoch {len(self.epochs)} of an interrupted training")
-
-    def run(self, spec: ModelSpec, keeps_calibration: bool) -> TrainingResult:
-        """Run the remaining epochs.
-
-        Args:
-            spec: description of the new model.
-            keeps_calibration: keep the calibration of ``spec``, which was fitted on continuous recordings; the examples are
-                too few to fit another.
-        """
-        while len(self.epochs) < self.options.epochs and not self._is_finished():
-            number = len(self.epochs) + 1
-            metrics = self._run_epoch(number)
-            self.run_options.report(str(self.epochs[-1]))
-            if training_report.best_epoch(self.epochs).number == number:
-                calibration = metrics.calibration if metrics and not keeps_calibration else spec.calibration
-                stored = {"held-out examples": asdict(metrics) | {"epoch": number}} if metrics else {}
-                write_model(self.output, self.trainer.average, replace(spec, calibration=calibration, metrics=stored))
-                table = split_csv(self.dataset.examples, self.split, self.dataset.classes)
-                write_atomically(training_report.path_beside(self.output, ".split.csv"), table)
-            self._soften_labels(number)
-            self._find_hard_negatives()
-            epochs = [asdict(epoch) for epoch in self.epochs]
-            targets = torch.from_numpy(self.training_set.targets)
-            write_checkpoint(checkpoint_path(self.output), self.fingerprint, self.trainer.state(), targets, epochs)
-        n_training, n_held_out = len(self.training_set.windows), len(self.held_out)
-        result = TrainingResult(self.output, self.dataset, tuple(self.epochs), n_training, n_held_out)
-        training_report.write_training_report(result, spec)
-        return result
-
-    def _is_finished(self) -> bool:
-        patience = self.options.patience
-        if not patience or not self.epochs:
-            return False
-        return len(self.epochs) - training_report.best_epoch(self.epochs).number >= patience
-
-    def _run_epoch(self, number: int) -> HeldOutMetrics | None:
-        steps = self.trainer.run_epoch(self.training_set, frozen=number <= self.options.frozen_epochs)
-        title = f"epoch {number}/{self.options.epochs}"
-        losses = list(tqdm(steps, title, self.trainer.n_batches, unit="batch", disable=self.run_options.quiet))
-        metrics = None
-        if len(self.held_out):
-            logits = logits_of(self.trainer.average, self.held_out.windows, self.device)
-            metrics = measure_held_out(self.held_out.targets, logits, self.dataset.classes)
-        self.epochs.append(Epoch(number, sum(losses) / len(losses), metrics))
-        return metrics
-
-    def _soften_labels(self, number: int) -> None:
-        """Replace a share of the targets by predictions of the averaged network."""
-        share = self.options.soften
-        if share and self.options.soften_after_epoch <= number < self.options.epochs:
-            predicted = torch.from_numpy(logits_of(self.trainer.average, self.training_set.windows, self.device)).sigmoid()
-            targets = (1 - share) * self.original_targets + share * predicted
-            self.training_set = replace(self.training_set, targets=targets.numpy())
-
-    def _find_hard_negatives(self) -> None:
-        """Determine the tenth of the negatives with the highest scores of the averaged network."""
-        if self.options.hard_share and len(self.training_set.negatives):
-            logits = logits_of(self.trainer.average, self.training_set.negatives, self.device).max(axis=1)
-            hardest = np.argsort(-logits, kind="stable")[: -(-len(logits) // 10)]
-            self.training_set = replace(self.training_set, hard_negatives=hardest)
-
-
-def _read_data(data: TrainData, front_end: FrontEndOptions, run_options: TrainingRunOptions) -> tuple[Dataset, FloatArray]:
-    """Return the examples and the negatives ``[m, window_samples]``, and report all problems of the data."""
-    rate_hz, window_samples = front_end.rate_hz, front_end.window_samples
-    dataset = read_dataset(data.roots, data.selection, rate_hz, window_samples, run_options.quiet)
-    problems, negatives = list(dataset.problems), np.zeros((0, window_samples), np.float32)
-    if data.without_calls:
-        without_calls = read_negative_windows(data.without_calls, rate_hz, window_samples, hop_samples=rate_hz // 2)
-        problems += without_calls.problems
-        negatives = without_calls.windows
-    for problem in problems:
-        run_options.report(problem)
-    n_per_class = dataset.examples.targets.sum(axis=0)
-    classes = ", ".join(f"{int(n)} {name}" for name, n in zip(dataset.classes, n_per_class, strict=True))
-    examples, windows = count(len(dataset.examples), "example"), count(len(negatives), "window")
-    run_options.report(f"{examples} ({classes}), {windows} of recordings without calls")
-    return dataset, negatives
-
-
-def _fingerprint(
-    training_set: TrainingSet, held_out: Examples, classes: tuple[str, ...], detector: Detector, options: TrainOptions
-) -> str:
-    """Return a hash of everything that the result depends on: sound, labels, split, recipe and initial weights."""
-    digest = hashlib.sha256(json.dumps([options.recipe(), classes], sort_keys=True).encode())
-    arrays = training_set.windows, training_set.targets, training_set.negatives, held_out.windows, held_out.targets
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).tobytes())
-    for weights in detector.network.state_dict().values():
-        digest.update(weights.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    sides = split_sounds(sounds, data.validation, options.validation_share)
+    how = ""
+    if not sides.held_out.n_calls and options.validation_share and not data.validation:
+        sides = hold_back_parts(sounds, options.validation_share)
+        sounds = replace(
+            sounds,
+            annotated=sides.training.annotated + sides.held_out.annotated,
+            backgrounds=sides.training.backgrounds + sides.held_out.backgrounds,
+        )
+        how = " (the last part of each recording, as there are too few days or recordings to hold out whole ones)"
+    missing = [name for name, n in zip(sounds.classes, sides.training.calls_per_class, strict=True) if not n]
+    if missing or not sides.training.holds_no_call_somewhere:
+        what = ", ".join(missing) or "sound without a call"
+        raise UsageError(f"no training sound left of {what}: all is held out; hold out less (validation)")
+    run_options.report(f"training sound: {amounts_text(sides.training)}")
+    if sides.held_out.n_calls:
+        run_options.report(f"held back: {amounts_text(sides.held_out)}{how}")
+    else:
+        n_calls = count(sounds.n_calls, "call")
+        run_options.report(
+            f"nothing with a call is held back ({n_calls} in all): calibration and operating points are not measured"
+        )
+    return sounds, sides

@@ -1,32 +1,25 @@
-"""Training steps: batches with augmentation, the optimiser, and the average of the weights."""
+"""Training steps: masked spectrograms, the optimiser, and the average of the weights."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from whalescan.core import FloatArray, IntArray
-from whalescan.core.files import write_atomically
+from whalescan.core import ModelError
 from whalescan.detector.device import best_dtype
-from whalescan.detector.localisation import trace_boxes
 from whalescan.detector.network import Detector
-from whalescan.training import augmentation
-from whalescan.training.training_options import TrainOptions
+from whalescan.training.losses import SequenceLoss, batch_targets
+from whalescan.training.sounds import TrainingSequence
+from whalescan.training.training_options import MaskOptions, TrainOptions
 
 _Network = TypeVar("_Network", bound=nn.Module)
-_DEFAULT_BOX = (1000.0, 3000.0, 80.0, 250.0)
-"""Box of a typical call, in samples and Hz, for windows without a distinct trace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +65,29 @@ class AveragingOptimiser(Generic[_Network]):
         averaged.eval()
         return averaged
 
+    @property
+    def n_steps(self) -> int:
+        """Return the number of steps that were taken."""
+        return self._schedule.last_epoch
+
     def step(self, loss: Tensor) -> float:
-        """Take a step, and return the loss before it."""
+        """Take a step, and return the loss before it.
+
+        Raises:
+            ModelError: where the loss is infinite or not a number, and nothing is changed; where a weight is so after the
+                step.
+        """
+        value = loss.item()
+        if not np.isfinite(value):
+            raise _diverged(self.n_steps + 1, f"the loss is {value}")
         self._optimizer.zero_grad()
         loss.backward()
         self._optimizer.step()
         self._schedule.step()
+        if not torch.stack([torch.isfinite(weight).all() for weight in self.network.parameters()]).all():
+            raise _diverged(self.n_steps, "a weight is infinite or not a number")
         self._averaged.update_parameters(self.network)
-        return loss.item()
+        return value
 
     def state(self) -> dict[str, Tensor]:
         """Return the state as named tensors, from which `restore` continues identically."""
@@ -90,7 +98,7 @@ class AveragingOptimiser(Generic[_Network]):
         }
         networks = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         averages = {f"averaged.{name}": value for name, value in self._averaged.state_dict().items()}
-        steps = {"steps": torch.tensor(self._schedule.last_epoch)}
+        steps = {"steps": torch.tensor(self.n_steps)}
         return {name: value.detach().clone() for name, value in (networks | averages | moments | steps).items()}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
@@ -108,181 +116,126 @@ class AveragingOptimiser(Generic[_Network]):
         self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
+def _diverged(step: int, what: str) -> ModelError:
+    return ModelError(
+        f"the training ended at step {step:,}: {what}; no model was written. Use a lower learning_rate, or look for sound "
+        "with infinite or absurdly high samples"
+    )
+
+
 def _with_prefix(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors whose names begin with a prefix and a dot, under the rest of their names."""
     return {name.removeprefix(f"{prefix}."): value for name, value in state.items() if name.startswith(f"{prefix}.")}
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingSet:
-    """The data of one epoch.
-
-    Attributes:
-        windows: float32 ``[n, window_samples]``.
-        targets: float32 ``[n, n_classes]``, 0 to 1.
-        boxes: float32 ``[n, 4]``, box around the strongest trace of each window, from `strongest_boxes`.
-        negatives: float32 ``[m, window_samples]``, windows of recordings without calls; may be empty.
-        hard_negatives: int64, indices of the negatives with the highest scores; empty before they are determined.
-    """
-
-    windows: FloatArray
-    targets: FloatArray
-    boxes: FloatArray
-    negatives: FloatArray
-    hard_negatives: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
-
-
-def strongest_boxes(detector: Detector, windows: FloatArray, batch_size: int = 64) -> FloatArray:
-    """Return the box around the strongest trace of each window, float32 ``[n, 4]``, as `localisation.trace_boxes`.
-
-    Windows without a distinct trace get a default box.
-    """
-    boxes = []
-    with torch.inference_mode():
-        for batch in torch.from_numpy(windows).split(batch_size):
-            power = detector.frontend.normalise(batch).power.numpy()
-            boxes.append(trace_boxes(power, detector.frontend.options))
-    found = np.concatenate(boxes)
-    return np.where(np.isnan(found), np.array(_DEFAULT_BOX, np.float32), found)
-
-
 class Trainer:
-    """Training of a detector, epoch by epoch.
+    """Training of a detector, step by step. A step depends on its number and the state before it, and on nothing else.
 
     Args:
         detector: the detector to train; it is changed.
         options: the recipe.
-        n_examples: number of training examples.
         device: device on which the detector is trained.
+        is_known: bool for each class, those of the initial model; None where there is none.
     """
 
-    def __init__(self, detector: Detector, options: TrainOptions, n_examples: int, device: torch.device) -> None:
+    def __init__(
+        self, detector: Detector, options: TrainOptions, device: torch.device, is_known: Sequence[bool] | None = None
+    ) -> None:
         self.options = options
         self.device = device
-        self.batch_size = min(options.batch_size, n_examples)
-        self.n_batches = max(n_examples // self.batch_size, options.least_batches)
-        self.random = torch.Generator().manual_seed(options.seed)
         self.detector = detector.to(device)
+        front_end = detector.frontend.options
+        known = torch.tensor(is_known, device=device) if is_known is not None else None
+        self._initial = None
+        if known is not None and known.any() and options.loss.keep_weight:
+            self._initial = copy.deepcopy(detector).eval().requires_grad_(False)
+        self._loss = SequenceLoss(options.loss, front_end.column_samples / front_end.rate_hz, known)
         rates = OptimiserOptions(options.learning_rate, options.warm_up, options.weight_decay, options.average_steps)
-        self._optimiser = AveragingOptimiser(self.detector, rates, options.epochs * self.n_batches)
-        self.dtype = best_dtype(device)
+        self._optimiser = AveragingOptimiser(self.detector, rates, options.steps)
+        # float32 on a processor: bfloat16 was not measured there
+        self._dtype = best_dtype(device) if device.type == "cuda" else torch.float32
 
     @property
     def average(self) -> Detector:
         """Return the detector with averaged weights, in evaluation mode."""
         return self._optimiser.average
 
-    def run_epoch(self, training_set: TrainingSet, frozen: bool) -> Iterator[float]:
-        """Train for one epoch: a pass in random order, or several where examples are few. The last partial batch is dropped.
+    @property
+    def n_steps(self) -> int:
+        """Return the number of steps that were taken."""
+        return self._optimiser.n_steps
 
-        Args:
-            training_set: the data.
-            frozen: train the head only.
+    def step(self, sequences: Sequence[TrainingSequence]) -> float:
+        """Take a step, and return the loss before it.
 
-        Yields:
-            The loss of each step, before it is taken.
+        Raises:
+            ModelError: where the loss or a weight is infinite or not a number.
         """
-        for name, parameter in self.detector.network.named_parameters():
-            parameter.requires_grad_(not frozen or name.startswith("fc."))
-        n, n_needed = len(training_set.windows), self.n_batches * self.batch_size
-        passes = [torch.randperm(n, generator=self.random).numpy() for _ in range(-(-n_needed // n))]
-        order = np.concatenate(passes)
-        for i in range(self.n_batches):
-            indices = order[i * self.batch_size : (i + 1) * self.batch_size]
+        samples = torch.from_numpy(np.stack([sequence.samples for sequence in sequences])).to(self.device)
+        with torch.no_grad():
+            network_input = self._masked(self.detector.frontend(samples))
+        self._prepare()
+        averaged = initial = None
+        with torch.autocast(self.device.type, self._dtype, enabled=self._dtype != torch.float32):
+            logits, boxes = self.detector.classify(network_input)
             with torch.no_grad():
-                spectrograms, targets = self._augmented_batch(training_set, indices)
-            yield self._step(spectrograms, targets, frozen)
+                if self.n_steps >= self.options.loss.soften_after * self.options.steps:
+                    averaged = self.average.classify(network_input)[0].float()
+                if self._initial is not None:
+                    initial = self._initial.classify(network_input)[0].float()
+        labels = batch_targets(sequences, self.detector.frontend.options, logits.shape[1], logits.shape[2]).to(self.device)
+        return self._optimiser.step(self._loss(logits.float(), boxes.float(), labels, averaged, initial))
 
-    def _augmented_batch(self, training_set: TrainingSet, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return augmented spectrograms and targets of some examples, with negatives added."""
-        options, frontend, negatives = self.options.augmentation, self.detector.frontend, training_set.negatives
-        windows, targets = (
-            torch.from_numpy(values[indices]).to(self.device) for values in (training_set.windows, training_set.targets)
-        )
-        in_box = augmentation.box_mask(training_set.boxes[indices], frontend.options).to(self.device)
-        if len(negatives):
-            background = self.sample_windows(negatives, len(indices))
-            windows = augmentation.add_background(windows, background, in_box, frontend, options, self.random)
-        windows = augmentation.add_noise(windows, in_box, frontend, options, self.random)
-        if len(negatives) and self.options.without_calls_per_batch:
-            added = self._sample_negatives(training_set)
-            windows = torch.cat([windows, added])
-            targets = torch.cat([targets, targets.new_zeros(len(added), targets.shape[1])])
-        frame_s = frontend.options.frame_hop_samples / frontend.options.rate_hz
-        spectrograms = augmentation.shift(frontend(windows), frame_s, options, self.random)
-        spectrograms = augmentation.mask(spectrograms, frame_s, options, self.random)
-        return augmentation.mixup(spectrograms, targets, options, self.random)
-
-    def _sample_negatives(self, training_set: TrainingSet) -> Tensor:
-        """Return the negatives of a batch: some of all, and some of the hard ones, once these are determined."""
-        n, hard = self.options.without_calls_per_batch, training_set.hard_negatives
-        n_hard = round(self.options.hard_share * n) if len(hard) else 0
-        sampled = self.sample_windows(training_set.negatives, n - n_hard)
-        if not n_hard:
-            return sampled
-        return torch.cat([sampled, self.sample_windows(training_set.negatives, n_hard, among=hard)])
-
-    def sample_windows(self, windows: FloatArray, n: int, among: IntArray | None = None) -> Tensor:
-        """Return random windows ``[n, window_samples]``, of all or of some indices."""
-        sampled = torch.randint(len(windows) if among is None else len(among), (n,), generator=self.random).numpy()
-        return torch.from_numpy(windows[sampled if among is None else among[sampled]]).to(self.device)
-
-    def _step(self, spectrograms: Tensor, targets: Tensor, frozen: bool) -> float:
+    def _prepare(self) -> None:
+        """Set the detector to training mode."""
         self.detector.train()
-        if frozen or self.options.keep_statistics:
+        if self.options.keep_statistics:
             for module in self.detector.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits = self.detector.classify(spectrograms)
-        loss = binary_cross_entropy_with_logits(logits, targets)
-        return self._optimiser.step(loss)
+
+    def _masked(self, network_input: Tensor) -> Tensor:
+        """Return spectrograms with masks, of the present step."""
+        front_end = self.detector.frontend.options
+        frames_per_s = front_end.rate_hz / front_end.frame_hop_samples
+        random = np.random.default_rng([self.options.seed, self.n_steps])
+        return masked(network_input, frames_per_s, self.options.masks, random)
 
     def state(self) -> dict[str, Tensor]:
         """Return the state as named tensors, from which `restore` continues identically."""
-        return self._optimiser.state() | {"random": self.random.get_state()}
+        return self._optimiser.state()
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Continue from a state that `state` returned."""
         self._optimiser.restore(state)
-        self.random.set_state(state["random"].cpu())
 
 
-SUFFIX = ".unfinished"
-_STATE, _TARGETS = "state.", "targets"
+def masked(network_input: Tensor, frames_per_s: float, options: MaskOptions, random: np.random.Generator) -> Tensor:
+    """Return spectrograms, some of them with masks, and all shifted in frequency.
 
-
-def checkpoint_path(output: Path) -> Path:
-    """Return the path of the checkpoint of a training that writes ``output``."""
-    return output.with_name(output.name + SUFFIX)
-
-
-def write_checkpoint(path: Path, fingerprint: str, state: Mapping[str, Tensor], targets: Tensor, progress: Any) -> None:
-    """Write a checkpoint atomically.
+    Masks hold the mean of their channel.
 
     Args:
-        path: the file.
-        fingerprint: hash of data, recipe and initial weights; a training with another hash does not use the checkpoint.
-        state: state of the trainer, from `Trainer.state`.
-        targets: current targets of the examples.
-        progress: metrics of the finished epochs, or another value that JSON can hold.
-
-    Raises:
-        OutputError: when the file cannot be written.
+        network_input: ``[n, n_channels, n_bins, n_frames]``.
+        frames_per_s: frames in a second.
+        options: numbers and sizes of the masks, and the largest shift.
+        random: generator.
     """
-    tensors = {f"{_STATE}{name}": tensor.contiguous() for name, tensor in state.items()} | {_TARGETS: targets}
-    write_atomically(path, save(tensors, {"fingerprint": fingerprint, "story": json.dumps(progress)}))
+    n_bins, n_frames = network_input.shape[2:]
+    if random.random() < options.share:
+        network_input = network_input.clone()
+        means = network_input.mean(dim=(2, 3), keepdim=True)
+        for spectrogram, mean in zip(network_input, means, strict=True):
+            for _ in range(options.n_time_masks):
+                begin, end = _mask_span(n_frames, int(options.time_mask_s * frames_per_s), random)
+                spectrogram[:, :, begin:end] = mean
+            begin, end = _mask_span(n_bins, options.frequency_mask_bins, random)
+            spectrogram[:, begin:end] = mean
+    shift = int(random.integers(-options.shift_bins, options.shift_bins + 1))
+    return network_input.roll(shift, 2) if shift else network_input
 
 
-def read_checkpoint(path: Path, fingerprint: str) -> tuple[dict[str, Tensor], Tensor, Any] | None:
-    """Return state, targets and progress; None without a readable checkpoint of the same data, recipe and weights."""
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("fingerprint") != fingerprint:
-                return None
-            names = [name for name in file.keys() if name.startswith(_STATE)]  # noqa: SIM118 - not a dict
-            state = {name.removeprefix(_STATE): file.get_tensor(name) for name in names}
-            return state, file.get_tensor(_TARGETS), json.loads(metadata["story"])
-    except (OSError, SafetensorError, KeyError, ValueError):
-        return None  # absent or damaged: training starts over
+def _mask_span(n: int, longest: int, random: np.random.Generator) -> tuple[int, int]:
+    width = int(random.integers(0, min(longest, n - 1) + 1))
+    begin = int(random.integers(0, n - width))
+    return begin, begin + width
