@@ -26,6 +26,8 @@ from whalescan.report.report_data import ReportData
 from whalescan.tables.noaa.days import NoaaAnalysis
 
 SHARED = Path(__file__).parents[2] / "shared"
+LOW_THRESHOLD = 0.05
+"""At so low a threshold, any model finds the simulated calls."""
 
 
 def write_sound(path: Path, samples: np.ndarray, rate_hz: int = 2000, **options: str) -> Path:
@@ -253,13 +255,14 @@ def simulated_report_data(
         local_hourly=tuple(presence_bins(bin_edges(*ends, 1, local), *effort)) if local else (),
         position=position,
         threshold=0.5,
+        threshold_text="0.5, the model's own.",
         window_counts=random.integers(0, 1000, 200),
         presence_rule=PRESENCE_RULE.description,
         sheets=(),
         provenance={
             "detector": "whalescan 0.5.0 narw",
             "recordings": ["/survey/of recordings"],
-            "options": {"hop": 0.5, "exact": True, "formats": ["audacity", "parquet"], "threshold": None, "workers": 0},
+            "options": {"hop": 0.5, "any_class": True, "formats": ["audacity", "parquet"], "threshold": None, "workers": 0},
             "model": {"sha256": "0d333ae4"},
         },
         written_utc=datetime(2024, 5, 1, 12, tzinfo=UTC),

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import whalescan
+from tests.builders import LOW_THRESHOLD
 from whalescan.training.simulation import SimulationOptions, write_recordings
 
 # A test's result must depend neither on the speed of the machine nor on chance: there are no deadlines, and every run
@@ -62,7 +63,7 @@ def simulated_recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished_output(simulated_recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of a run on the simulated recordings; not to be changed."""
     folder = tmp_path_factory.mktemp("finished")
-    whalescan.scan(simulated_recordings, folder, hop_s=1.0, threshold=0.3)
+    whalescan.scan(simulated_recordings, folder, hop_s=1.0, threshold=LOW_THRESHOLD)
     return folder
 
 

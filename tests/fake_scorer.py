@@ -11,16 +11,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whalescan.audio.windows import extract_windows, window_extents
-from whalescan.core import FloatArray, WindowGrid, WindowScores
+from whalescan.core import LOG_ODDS_STEP, BoolArray, ColumnGrid, ColumnScores, FloatArray
+from whalescan.detector import batching
 from whalescan.engine import chunking, worker
 
 CHUNK_S = 4
+"""Length of a chunk, and of a block: `CHUNK_COLUMNS`."""
+COLUMNS = ColumnGrid(2000, 512)
+CHUNK_COLUMNS = 16
+REACH_SAMPLES = 4000
+"""Samples before and after a column on which its score depends."""
+_MIN_SAMPLES = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class FakeScorer:
-    """Scorer without a network: scores depend on the model's hash and on every bit of a window, and on nothing else.
+    """Scorer without a network: scores depend on the model's hash and on every bit of the sound near a column only.
 
     Attributes:
         chunk_log: file to which each chunk's hash is appended when its scoring begins; None for no log.
@@ -35,36 +41,37 @@ class FakeScorer:
     def score(
         self,
         samples: FloatArray,
-        grid: WindowGrid,
-        n_windows: int,
+        n_columns: int,
+        *,
+        is_empty: BoolArray | None = None,
         discontinuities: Sequence[int] = (),
         first_sample: int = 0,
-    ) -> WindowScores:
+    ) -> ColumnScores:
         if self.chunk_log is not None:
             with self.chunk_log.open("a") as log:
                 log.write(f"{hashlib.sha256(samples.tobytes()).hexdigest()}\n")
             time.sleep(self.pause_s)
-        own = samples[first_sample:]
-        heard = window_extents(
-            grid, 0, n_windows, len(own), [jump - first_sample for jump in discontinuities if jump > first_sample]
-        )
-        numbers = [self._random_numbers(window) for window in extract_windows(own, grid, heard, np.arange(n_windows))]
-        boxes = [(1000 * begin, 4000 - 1000 * end, 50 + 50 * low, 200 + 100 * high) for _, begin, end, low, high in numbers]
-        return WindowScores(
-            np.array([[score] for score, *_ in numbers], np.float32),
-            np.array(boxes, np.float32),
-            np.array([rest for _, *rest in numbers], np.float32),
-        )
+        scored = ColumnScores.missing(n_columns, 1)
+        runs = batching.recorded_runs(len(samples), is_empty, discontinuities, _MIN_SAMPLES)
+        for column in range(n_columns):
+            middle = first_sample + round(COLUMNS.middle_sample(column))
+            for begin, end in runs:
+                if begin <= middle < end:
+                    near = samples[max(begin, middle - REACH_SAMPLES) : min(end, middle + REACH_SAMPLES)]
+                    score, first, last, low, high, *measures = self._random_numbers(near)
+                    scored.log_odds[column] = round((16 * score - 12) / LOG_ODDS_STEP) * LOG_ODDS_STEP
+                    scored.boxes[column] = -round(800 * first), 600 + round(1000 * last), 50 + 50 * low, 200 + 100 * high
+                    scored.complexity[column] = measures
+        return scored
 
-    def _random_numbers(self, window: FloatArray) -> list[float]:
-        """Return five numbers from 0 to 1."""
-        digest = hashlib.blake2b(np.ascontiguousarray(window).tobytes(), key=self.sha256[:64].encode(), digest_size=20)
+    def _random_numbers(self, samples: FloatArray) -> list[float]:
+        """Return nine numbers from 0 to 1."""
+        digest = hashlib.blake2b(np.ascontiguousarray(samples).tobytes(), key=self.sha256[:64].encode(), digest_size=36)
         return [float(number) for number in np.frombuffer(digest.digest(), "<u4") / 2**32]
 
 
 def use_fake_scorer(patch: pytest.MonkeyPatch, chunk_log: Path | None = None, pause_s: float = 0.0) -> None:
     """Let workers of this process score with a `FakeScorer`, in chunks of `CHUNK_S`."""
-    patch.setattr(
-        worker, "cached_scorer", lambda _path, sha256, _device, _size, _exact: FakeScorer(sha256, chunk_log, pause_s)
-    )
+    patch.setattr(worker, "cached_scorer", lambda _path, sha256, _device, _size: FakeScorer(sha256, chunk_log, pause_s))
+    patch.setattr(batching, "BLOCK_S", CHUNK_S)
     patch.setattr(chunking, "CHUNK_S", CHUNK_S)

@@ -24,10 +24,9 @@ import soundfile
 
 import whalescan
 from tests.builders import run_outputs, write_sound
-from tests.fake_scorer import FakeScorer, use_fake_scorer
+from tests.fake_scorer import REACH_SAMPLES, FakeScorer, use_fake_scorer
 from tests.processes import CommandProcess, PowerCut, start_command, start_lock_holder
 from whalescan import Status, UsageError
-from whalescan.core import WindowGrid
 from whalescan.detector.model_spec import find_model
 from whalescan.engine import dispatch, worker
 from whalescan.review.raven.import_review import import_review
@@ -39,8 +38,8 @@ pytestmark = pytest.mark.slow
 N_KILLS = int(os.environ.get("WHALESCAN_TEST_KILLS", "12"))
 """50 and more were tried; each takes about a second."""
 KILLS_PER_RUN = 4
-N_CHUNKS = 30
-"""Of the recordings here, with windows every half second in chunks of eight."""
+N_CHUNKS = 11 + 11 + 10
+"""Of the recordings here; the columns of the first two go on into the next by a window, which takes a chunk more."""
 NAMES = ("SEA_20260401T000000Z.wav", "SEA_20260401T000040Z.flac", "SEA_20260401T000120Z.aiff")
 PAUSE_S = 0.015
 _FOREVER_S = 3600
@@ -57,12 +56,12 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(recordings: Path, out: Path, workers: int = 2) -> list[str]:
-    small = "--exact", "--batch-size", "4"  # strips would leave few chunks to have accidents with
+    small = "--batch-size", "4"  # larger batches would leave few chunks to have accidents with
     return ["run", str(recordings), "-o", str(out), "--hop", "0.5", *small, "--workers", str(workers), "-q"]
 
 
-def scan(recordings: Path, out: Path, hop_s: float = 0.5) -> whalescan.Survey:
-    return whalescan.scan(recordings, out, hop_s=hop_s, exact=True, batch_size=4, workers=2)
+def scan(recordings: Path, out: Path, hop_s: float = 0.5, batch_size: int = 4) -> whalescan.Survey:
+    return whalescan.scan(recordings, out, hop_s=hop_s, batch_size=batch_size, workers=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +101,14 @@ def wait_until(is_so: Callable[[], bool], client: CommandProcess) -> None:
 
 def test_fake_scores_depend_on_model_and_not_on_chunks(noise: np.ndarray[tuple[int], np.dtype[np.float32]]) -> None:
     """The scores do not depend on chunks, and another model has other scores."""
-    grid = WindowGrid(2000, 4000, 1000)
-    whole = FakeScorer("a").score(noise, grid, 17).scores
-    parts = [FakeScorer("a").score(noise[1000 * first :], grid, n).scores for first, n in ((0, 5), (5, 1), (6, 11))]
+    whole = FakeScorer("a").score(noise, 39).log_odds
+    parts = []
+    for first, n in ((0, 16), (16, 1), (17, 22)):
+        begin = max(512 * first - REACH_SAMPLES, 0)
+        parts.append(FakeScorer("a").score(noise[begin:], n, first_sample=512 * first - begin).log_odds)
     np.testing.assert_array_equal(np.concatenate(parts), whole)
-    assert len(np.unique([*whole, *FakeScorer("b").score(noise, grid, 17).scores])) == 34
+    assert len(np.unique(whole)) > 35
+    assert np.mean(FakeScorer("b").score(noise, 39).log_odds == whole) < 0.1
 
 
 # ---------------------------------------------------------------------------------------------- the end at any moment
@@ -249,13 +251,26 @@ def test_changed_option_uses_no_old_scores(
 ) -> None:
     interrupted_run(recordings, new_folder(tmp_path, "killed"))
     out = tmp_path / "killed" / "out"
-    scan(recordings, out, hop_s=1.0)
-    scan(recordings, tmp_path / "other", hop_s=1.0)
+    scan(recordings, out, batch_size=8)
+    scan(recordings, tmp_path / "other", batch_size=8)
     assert run_outputs(out) == run_outputs(tmp_path / "other") != undisturbed.outputs
     n_before = len(started_chunks(here))
     scan(recordings, out)
     assert run_outputs(out) == undisturbed.outputs
     assert len(started_chunks(here)) - n_before == N_CHUNKS
+
+
+def test_another_hop_uses_the_old_scores(recordings: Path, undisturbed: UndisturbedRun, here: Path, tmp_path: Path) -> None:
+    interrupted_run(recordings, new_folder(tmp_path, "killed"))
+    out = tmp_path / "killed" / "out"
+    scan(recordings, out, hop_s=1.0)
+    n_scored = len(started_chunks(here))
+    assert n_scored < N_CHUNKS - 4, "the journal was used"
+    scan(recordings, out)
+    assert run_outputs(out) == undisturbed.outputs
+    assert len(started_chunks(here)) == n_scored, "the windows of finished scores were only pooled again"
+    scan(recordings, tmp_path / "other", hop_s=1.0)
+    assert run_outputs(tmp_path / "other")["detections.csv"] == undisturbed.outputs["detections.csv"]
 
 
 def test_another_model_uses_no_old_scores(
@@ -342,7 +357,7 @@ def test_added_and_removed_recordings(copy: Path, here: Path, tmp_path: Path, ca
     few, n_few = run_outputs(out), len(started_chunks(here))
     aside.rename(last)
     assert len(scan(copy, out).files) == 3
-    assert len(started_chunks(here)) - n_few == 20, "the new one, and the one that it continues"
+    assert len(started_chunks(here)) - n_few == 21, "the new one, and the one that it continues"
     scan(copy, tmp_path / "new")
     assert run_outputs(out) == run_outputs(tmp_path / "new")
     last.rename(aside)

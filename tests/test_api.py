@@ -27,6 +27,7 @@ import soundfile
 
 import whalescan
 from tests import make_golden as golden
+from tests.builders import LOW_THRESHOLD
 from whalescan.tables.frames import BinTable, DetectionTable, FileTable
 
 # ------------------------------------------------------------------------------------------------ the package
@@ -233,6 +234,14 @@ def test_what_python_says_otherwise_than_the_command_line(simulated_recordings: 
     assert (options.formats, options.position) == (("audacity",), "42.3,-70.2")
     assert (options.timezone, options.summary_timezone) == ("America/New_York", "UTC-05:00")
     assert len(survey.local_hourly) == len(survey.hourly) == 1
+
+
+def test_the_hop_changes_no_detection(simulated_recordings: Path, out: Path) -> None:
+    before, n_windows = whalescan.open_run(out).detections, len(whalescan.open_run(out).score_track("SIM_20260401T000000Z"))
+    after = whalescan.scan(simulated_recordings, out, hop_s=0.25, threshold=LOW_THRESHOLD)
+    assert len(before) > 0
+    assert after.detections == before
+    assert len(whalescan.open_run(out).score_track("SIM_20260401T000000Z")) > 3 * n_windows
 
 
 def test_the_former_name_of_hop_s_warns(tmp_path: Path) -> None:

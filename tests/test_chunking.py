@@ -1,8 +1,7 @@
-"""Samples of windows: the same for scoring a chunk and for the whole recording."""
+"""Chunks: the same columns, whatever the size of the chunks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -12,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import START, recording_at
+from tests.fake_scorer import FakeScorer
 from whalescan.audio import timeline
-from whalescan.audio.windows import extract_windows, uncovered_spans, window_extents
-from whalescan.core import ClockSegment, FloatArray, Recording, WindowGrid
+from whalescan.core import ClockSegment, ColumnScores, GapKind, MissingSpan, Recording
+from whalescan.detector.model_spec import ModelSpec
 from whalescan.engine import chunking
 
-GRIDS = st.sampled_from([500, 1000, 2000, 2700, 4000]).map(lambda hop: WindowGrid(2000, 4000, hop))
+SPEC = ModelSpec()
+
 FRAMES = st.integers(100, 60_000)
 
 
@@ -38,57 +39,68 @@ def sequences(draw: st.DrawFn) -> tuple[Recording, tuple[Recording, ...]]:
     return found[0], tuple(found[1:])
 
 
-def extract_all(samples: FloatArray, grid: WindowGrid, n: int, discontinuities: Sequence[int]) -> FloatArray:
-    return extract_windows(samples, grid, window_extents(grid, 0, n, len(samples), discontinuities), np.arange(n))
-
-
 @settings(max_examples=80)
-@given(sequences(), GRIDS, st.integers(1, 5))
-def test_windows_do_not_depend_on_the_chunk(
-    sequence: tuple[Recording, tuple[Recording, ...]], grid: WindowGrid, batch: int
+@given(sequences(), st.integers(1, 40), st.lists(st.tuples(st.integers(0, 60_000), st.integers(1, 5000)), max_size=3))
+def test_columns_do_not_depend_on_the_chunk(
+    sequence: tuple[Recording, tuple[Recording, ...]], chunk_size: int, empty: list[tuple[int, int]]
 ) -> None:
     one, following = sequence
-    within = chunking.audio_extent(one, following, grid)
+    within = chunking.audio_extent(one, following, 2000)
     samples = np.random.default_rng(1).standard_normal(within.n_samples).astype(np.float32)
-    n = chunking.n_windows(one, following, grid)
-    whole = extract_all(samples[: grid.begin_sample(n - 1) + 4000], grid, n, within.discontinuities)
-    for chunk in chunking.split_recording(one, 1, grid, batch, following):
-        begin, end = chunk.read_span(grid)
-        here = [sample - begin for sample in within.discontinuities if begin < sample < end]
-        own = extract_all(samples[begin:end], grid, chunk.n_windows, here)
-        np.testing.assert_array_equal(own, whole[chunk.first_window : chunk.first_window + chunk.n_windows])
+    is_empty = np.zeros(within.n_samples, np.bool_)
+    for begin, length in empty:
+        is_empty[begin : begin + length] = True
+    channel = chunking.whole_channel(one, 1, following, SPEC)
+    parts = []
+    for chunk in [channel, *chunking.split_channel(channel, chunk_size)]:
+        begin, end = chunk.read_span(SPEC.columns, SPEC.context_samples)
+        parts.append(
+            FakeScorer("a").score(
+                samples[begin:end],
+                chunk.n_columns,
+                is_empty=is_empty[begin:end],
+                discontinuities=[sample - begin for sample in within.discontinuities if begin < sample < end],
+                first_sample=SPEC.columns.begin_sample(chunk.first_column) - begin,
+            )
+        )
+    whole, joined = parts[0], ColumnScores.join(parts[1:])
+    np.testing.assert_array_equal(joined.log_odds, whole.log_odds)
+    np.testing.assert_array_equal(joined.boxes, whole.boxes)
 
 
 @settings(max_examples=80)
-@given(sequences(), GRIDS)
-def test_windows_hold_the_samples_of_their_extents(
-    sequence: tuple[Recording, tuple[Recording, ...]], grid: WindowGrid
-) -> None:
+@given(sequences(), st.integers(1, 40))
+def test_chunks_report_on_each_sample_once(sequence: tuple[Recording, tuple[Recording, ...]], chunk_size: int) -> None:
     one, following = sequence
-    within = chunking.audio_extent(one, following, grid)
-    n = chunking.n_windows(one, following, grid)
-    samples = np.arange(1, within.n_samples + 1, dtype=np.float32)
-    extents = window_extents(grid, 0, n, within.n_samples, within.discontinuities)
-    for window, (begin, end) in zip(extract_windows(samples, grid, extents, np.arange(n)), extents.tolist(), strict=True):
-        assert set(window) == set(samples[begin:end])
-        assert not any(begin < sample < end for sample in within.discontinuities)
-    covered = np.zeros(within.n_samples, bool)
-    for begin, end in extents:
-        covered[begin:end] = True
-    missing = np.zeros(within.n_samples, bool)
-    for begin, end in uncovered_spans(grid, n, within.n_samples, within.discontinuities):
-        missing[begin:end] = True
-    own = slice(0, one.n_frames)
-    if within.discontinuities:
-        np.testing.assert_array_equal(missing[own], ~covered[own])
-    else:
-        assert covered[own].all()
+    n_all = sum(recording.n_frames for recording in sequence[1]) + one.n_frames
+    channel = chunking.whole_channel(one, 1, following, SPEC)
+    chunks = list(chunking.split_channel(channel, chunk_size))
+    assert [chunk.is_last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    spans = [chunk.scored_span(SPEC.columns) for chunk in chunks]
+    assert (spans[0][0], spans[-1][1]) == (0, one.n_frames)
+    assert all(end == begin for (_, end), (begin, _) in pairwise(spans))
+    for chunk, (own_begin, own_end) in zip(chunks, spans, strict=True):
+        begin, end = chunk.read_span(SPEC.columns, SPEC.context_samples)
+        assert 0 <= begin <= own_begin <= own_end <= end <= n_all
+
+
+@given(sequences())
+def test_columns_go_on_into_the_next_recording_by_a_window(sequence: tuple[Recording, tuple[Recording, ...]]) -> None:
+    one, following = sequence
+    n_following = sum(recording.n_frames for recording in following)
+    n = chunking.n_columns(one, following, SPEC)
+    reach = one.n_frames + min(n_following, 4000)
+    assert n == 1 or SPEC.columns.middle_sample(n - 1) < reach <= SPEC.columns.middle_sample(n)
+
+
+def test_following_recordings_reach_as_far_as_the_context() -> None:
+    followers = {f"a/R_{i}": replace(recording_at(i + 1, 2.5), n_frames=5000) for i in range(9)}
+    found = chunking.following_recordings(recording_at(0, 1), followers, SPEC)
+    assert len(found) == -(-(4000 + SPEC.context_samples) // 5000)
 
 
 @given(st.sampled_from([2000, 44_100, 48_000, 96_000]), st.lists(st.integers(1, 10**6), max_size=4, unique=True).map(sorted))
 def test_missing_span_of_whole_segments_covers_all_their_frames(rate_hz: int, at: list[int]) -> None:
-    from whalescan.core import GapKind, MissingSpan
-
     n_frames = 1_000_003
     segments = tuple(ClockSegment(frame, START + timedelta(hours=i)) for i, frame in enumerate([0, *at]))
     one = replace(recording_at(0, 1), rate_hz=rate_hz, n_frames=n_frames, clock_segments=segments)

@@ -232,6 +232,13 @@ def test_the_old_name_of_an_option_of_report_warns(out: Path) -> None:
     assert (new.stderr, new.stdout) == ("", old.stdout)
 
 
+def test_an_option_that_does_nothing_any_more_warns(tmp_path: Path) -> None:
+    for words in (("run", "-o", tmp_path / "out"), ("check",)):
+        result = run_command(*words, tmp_path / "nowhere", "--exact")
+        assert "--exact does nothing any more" in result.stderr
+        assert "--exact" not in run_command(words[0], "--help").stdout
+
+
 @pytest.mark.parametrize("words", [("detect",), ("report",), ("import-review", golden.REVIEWED)])
 def test_quiet_commands_print_nothing(words: tuple[object, ...], tmp_path: Path) -> None:
     out = shutil.copytree(golden.OUT, tmp_path / "out")
@@ -244,19 +251,19 @@ def test_train_hands_over_the_options_that_were_given(tmp_path: Path, monkeypatc
 
     def train(*paths: object, **options: object) -> None:
         asked.update(options, paths=paths)
-        raise whalescan.UsageError("invalid hard_share 2.0: expected a value from 0 to 1")
+        raise whalescan.UsageError("invalid learning_rate 2.0: expected a value between 0 and 1")
 
     monkeypatch.setattr("whalescan.training.train.train", train)
-    options = ("--from", "default", "--rename", "up=NARW upcall", "--class", "NARW upcall", "--epochs", 2, "--seed", 0, "-q")
+    options = ("--from", "default", "--rename", "up=NARW upcall", "--class", "NARW upcall", "--steps", 2, "--seed", 0, "-q")
     result = run_command("train", tmp_path, "-o", tmp_path / "m.safetensors", *options)
     assert result.exit_code == 2
-    assert "--hard-share" in result.stderr
+    assert "--learning-rate 2.0" in result.stderr
     assert asked == {
         "paths": ((tmp_path,), tmp_path / "m.safetensors"),
         "start_from": "default",
         "rename": {"up": "NARW upcall"},
         "classes": ("NARW upcall",),
-        "epochs": 2,
+        "steps": 2,
         "seed": 0,
         "device": "auto",
         "restart": False,

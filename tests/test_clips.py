@@ -18,19 +18,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import whalescan
-from tests.builders import write_sound
+from tests.builders import LOW_THRESHOLD, write_sound
 from whalescan.audio.excerpts import lossless_wav
 from whalescan.cli import main
 from whalescan.core import Detection, UsageError
 from whalescan.detections.sampling import Selection, SelectionOrder, select, stratum_of
 from whalescan.detections.validations import Validation, added_id
+from whalescan.detector.model_spec import FrontEndOptions
 from whalescan.scores import validation_store
 from whalescan.survey.clip_export import ClipExtent
 from whalescan.survey.finished_run import open_finished_run
 from whalescan.tables.clip_tables import clip_name
 from whalescan.tables.selections import read_selections
-from whalescan.training.datasets import read_dataset
-from whalescan.training.examples import DataOptions
+from whalescan.training.datasets import read_training_sounds
+from whalescan.training.training_options import TrainData
 
 TABLE = "clips.whalescan.sound.selections.txt"
 
@@ -45,7 +46,7 @@ def finished_output(simulated_recordings: Path, tmp_path_factory: pytest.TempPat
     noise = 0.001 * np.random.default_rng(1).standard_normal(len(sound))
     both = np.column_stack([noise, sound + noise])
     write_sound(recordings / "site ü" / "deep_20260402T000000Z.wav", both, rate_hz, subtype="PCM_24")
-    whalescan.scan(recordings, folder / "out", hop_s=1.0, threshold=0.3, channel="all")
+    whalescan.scan(recordings, folder / "out", hop_s=1.0, threshold=LOW_THRESHOLD, channel="all")
     return folder
 
 
@@ -344,17 +345,18 @@ def test_training_clips_can_be_read_by_train(out: Path, tmp_path: Path) -> None:
     assert labels == {row["clip_name"]: row["label"] if row["review"] == "yes" else "0" for row in found}
     assert f"whalescan train {tmp_path / 'clips'}" in result.stdout
 
-    gathered = read_dataset([tmp_path / "clips"], DataOptions(), 2000, 4000, quiet=True)
+    gathered = read_training_sounds(TrainData((tmp_path / "clips",)), FrontEndOptions(), quiet=True)
     assert gathered.problems == ()
     assert (gathered.n_clips, gathered.n_skipped, gathered.n_uncertain) == (len(found), 0, 0)
-    assert gathered.examples.n_calls == sum(row["review"] == "yes" for row in found)
+    assert gathered.sounds.n_calls == sum(row["review"] == "yes" for row in found)
     run = open_finished_run(out)
     excerpt = run.read_excerpt(added.recording, 1, 38.0 + 1e-4, 40.0 - 1e-4, 2000).samples
     days = {row["clip_name"]: row["day"] for row in found}
-    assert gathered.examples.groups == tuple(days[name] for name in gathered.examples.names)  # held out together
+    assert {clip.name: clip.group for clip in gathered.sounds.clips} == days  # held out together
     assert len(set(days.values())) == 2
-    place = gathered.examples.names.index(by_id[added.detection_id]["clip_name"])
-    assert np.abs(gathered.examples.windows[place] - excerpt).max() < 1e-6
+    (place,) = (clip for clip in gathered.sounds.clips if clip.name == by_id[added.detection_id]["clip_name"])
+    level = np.abs(excerpt).max() / np.abs(place.samples).max()
+    assert np.abs(level * place.samples - excerpt).max() < 1e-6
 
 
 def test_rejected_detection_beside_a_call_is_left_out(out: Path, tmp_path: Path) -> None:

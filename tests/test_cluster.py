@@ -25,7 +25,7 @@ import whalescan
 from tests import processes
 from tests.builders import run_outputs, write_sound
 from tests.dask_cluster import Cluster, dask_cluster, wait_until, worker_processes
-from tests.fake_scorer import use_fake_scorer
+from tests.fake_scorer import CHUNK_COLUMNS, use_fake_scorer
 from tests.worker_preload import DEADLY_SAMPLE, FOLDER_VARIABLE
 from whalescan.core import UsageError
 from whalescan.engine import chunking, cluster, local_cluster, retry, worker_check
@@ -41,8 +41,8 @@ SCHEDULER_LOST = "lost the Dask scheduler"
 STOPPING = "press Ctrl-C again to stop at once"
 DEADLY_NAME = "20260401_000200"
 SHORT_NAME = "20260401_000350"
-N_CHUNKS = 6 * 4 + 2
-"""Chunks of 4 s. Every second window of a recording that another continues reaches into it, which adds no chunk."""
+N_CHUNKS = 7 + 3 * 6 + 2
+"""Chunks of 4 s. The columns of the first recording go on into the one that continues it, which takes a chunk more."""
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for after_s, duration_s in ((0, 24), (24, 24), (60, 24), (120, 24), (230, 8)):
         samples = np.clip(0.1 * rng.standard_normal(duration_s * 2000), -0.5, 0.5)
         if after_s == 120:
-            samples[11 * 2000] = DEADLY_SAMPLE  # in one chunk, from 8 s to 12 s and what its last window reaches
+            samples[11 * 2000] = DEADLY_SAMPLE  # in the third chunk
         name = f"{start + timedelta(seconds=after_s):%Y%m%d_%H%M%S}"
         write_sound(folder / f"{name}.{'flac' if after_s == 60 else 'wav'}", samples, subtype="PCM_16")
     return folder
@@ -96,12 +96,12 @@ def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def scan(sounds: Path, out: Path, scheduler: object = "") -> whalescan.Survey:
-    return whalescan.scan(sounds, out, hop_s=HOP_S, exact=True, batch_size=BATCH_SIZE, scheduler=str(scheduler))
+    return whalescan.scan(sounds, out, hop_s=HOP_S, batch_size=BATCH_SIZE, scheduler=str(scheduler))
 
 
 def start_command(sounds: Path, out: Path, scheduler: object, folder: Path, *options: str) -> processes.CommandProcess:
     """Start ``whalescan run`` on a cluster; its output is written to a folder."""
-    own = "--hop", f"{HOP_S}", "--exact", "--batch-size", f"{BATCH_SIZE}", "--scheduler", str(scheduler)
+    own = "--hop", f"{HOP_S}", "--batch-size", f"{BATCH_SIZE}", "--scheduler", str(scheduler)
     return processes.start_command(["run", str(sounds), "-o", str(out), "--quiet", *own, *options], folder)
 
 
@@ -135,7 +135,7 @@ def test_a_cluster_gives_the_same_results(sounds: Path, expected: dict[str, byte
     assert run_outputs(tmp_path / "address") == expected
 
 
-@pytest.mark.parametrize("chunk_s", [2, 6, 1000])
+@pytest.mark.parametrize("chunk_s", [2, 8, 1000])
 def test_chunk_size_does_not_change_the_results(
     sounds: Path,
     expected: dict[str, bytes],
@@ -148,7 +148,7 @@ def test_chunk_size_does_not_change_the_results(
     n_before = len(shared.chunk_log())
     scan(sounds, tmp_path, shared.scheduler_file)
     assert run_outputs(tmp_path) == expected
-    assert len(shared.chunk_log()) - n_before == {2: 2 * N_CHUNKS, 6: 4 * 4 + 2, 1000: 5}[chunk_s]
+    assert len(shared.chunk_log()) - n_before == {2: N_CHUNKS, 8: 4 + 3 * 3 + 1, 1000: 5}[chunk_s], "whole blocks of 4 s"
 
 
 def test_workers_and_threads_are_counted(shared: Cluster) -> None:
@@ -163,7 +163,7 @@ def test_a_client_of_the_caller_scores_and_stays_open(
     with Client(scheduler_file=str(shared.scheduler_file)) as client:
         work = WorkOptions(batch_size=BATCH_SIZE, client=client, quiet=True)
         for name in ("first", "second"):
-            job = SurveyJob((str(sounds),), tmp_path / name, ScoreOptions(hop_s=HOP_S, exact=True), work=work)
+            job = SurveyJob((str(sounds),), tmp_path / name, ScoreOptions(hop_s=HOP_S), work=work)
             assert run(job).exit_code == 0
             assert run_outputs(tmp_path / name) == expected
         assert client.submit(sum, [1, 2]).result() == 3
@@ -219,7 +219,7 @@ def test_gpu_workers_score_and_any_worker_reads(sounds: Path, expected: dict[str
         hold.unlink()
         assert client.wait() == 0, output_of(client)
         assert scoring_workers(found) == {gpu.pid}
-        whalescan.scan(sounds, tmp_path / "default", hop_s=2.0, exact=True, scheduler=str(found.scheduler_file))
+        whalescan.scan(sounds, tmp_path / "default", hop_s=2.0, scheduler=str(found.scheduler_file))
     assert run_outputs(tmp_path / "out") == expected
     assert "512" in (tmp_path / "default" / "run.log").read_text()
     assert "512" not in (tmp_path / "out" / "run.log").read_text(), "it was given"
@@ -511,15 +511,15 @@ def test_a_second_ctrl_c_does_not_wait(sounds: Path, shared: Cluster, tmp_path: 
 def check_deadly(out: Path, expected: dict[str, bytes]) -> None:
     """Check that one chunk is reported as missing, and that all others have their scores."""
     row = rows(out)[DEADLY_NAME]
-    assert (row["status"], float(row["analysed_s"])) == ("partial", 20)
+    assert (row["status"], float(row["analysed_s"])) == ("partial", 24 - 4.096)
     assert "workers died" in row["problem"]
     found = run_outputs(out)
     others = [name for name in expected if name.startswith("scores/") and DEADLY_NAME not in name]
     assert len(others) == 4
     assert {name: found[name] for name in others} == {name: expected[name] for name in others}
     with np.load(out / "scores" / f"{DEADLY_NAME}.npz") as scored:
-        is_missing = np.isnan(scored["scores"][:, 0])
-    assert np.flatnonzero(is_missing).tolist() == list(range(16, 24))
+        is_missing = np.isnan(scored["column_log_odds"][:, 0])
+    assert np.flatnonzero(is_missing).tolist() == list(range(2 * CHUNK_COLUMNS, 3 * CHUNK_COLUMNS))
 
 
 def test_a_chunk_that_kills_its_workers_is_reported(
@@ -547,7 +547,7 @@ def test_a_chunk_that_kills_processes_of_this_machine_is_reported(
     deadly, out = tmp_path / "deadly", tmp_path / "out"
     deadly.touch()
     work = WorkOptions(batch_size=BATCH_SIZE, workers=2, in_processes=True, quiet=True)
-    job = SurveyJob((str(sounds),), out, ScoreOptions(hop_s=HOP_S, exact=True), work=work)
+    job = SurveyJob((str(sounds),), out, ScoreOptions(hop_s=HOP_S), work=work)
     with dask.config.set({"distributed.worker.preload": ["tests.worker_preload"]}):
         assert run(job).exit_code == 3
         check_deadly(out, expected)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whalescan import Position, UsageError, WindowGrid
+from whalescan.core import ColumnGrid
 
 hops = st.integers(1, 4000)
 
@@ -25,6 +26,19 @@ def test_there_are_no_windows_without_samples() -> None:
 def test_a_hop_that_leaves_gaps_is_refused(hop: int) -> None:
     with pytest.raises(UsageError, match="hop"):
         WindowGrid(2000, 4000, hop)
+
+
+@given(n_samples=st.integers(1, 100_000), column=st.integers(1, 4000))
+def test_columns_have_their_middles_within_the_sound(n_samples: int, column: int) -> None:
+    grid = ColumnGrid(2000, column)
+    n = grid.n_columns(n_samples)
+    assert n == 1 or grid.middle_sample(n - 1) < n_samples
+    assert grid.middle_sample(n) >= n_samples
+    assert grid.begin_sample(n) - grid.begin_sample(n - 1) == column
+
+
+def test_there_are_no_columns_without_samples() -> None:
+    assert ColumnGrid(2000, 512).n_columns(0) == 0
 
 
 @given(sample=st.integers(0, 2**40), rate=st.integers(600, 384_000))

@@ -1,8 +1,9 @@
-"""Training examples from clips and annotated recordings, and the problems of their data."""
+"""Training sounds from clips, annotated recordings and recordings without calls, and the problems of their data."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,14 +15,20 @@ from hypothesis import strategies as st
 
 from tests.builders import write_sound
 from whalescan import UsageError
-from whalescan.core import Annotation
-from whalescan.detector.model_spec import UPCALL
+from whalescan.audio import reading
+from whalescan.core import Annotation, FloatArray
+from whalescan.detector.model_spec import UPCALL, FrontEndOptions
 from whalescan.tables.raven import annotation_bytes
-from whalescan.training.datasets import DataOptions, Dataset, read_dataset, read_negative_windows
-from whalescan.training.examples import DataProblem, ExampleLabel, Examples, ExtractionOptions, data_problem_lines
-from whalescan.training.window_sampling import MARGIN_S, LabelledSelection, place_windows
+from whalescan.training.backgrounds import read_backgrounds
+from whalescan.training.datasets import Dataset, read_training_sounds
+from whalescan.training.labels import DataOptions, DataProblem, data_problem_lines
+from whalescan.training.levels import background_level
+from whalescan.training.simulation import upcall
+from whalescan.training.sounds import AnnotatedSound, Clip, TrainingSounds
+from whalescan.training.training_options import TrainData
 
 RATE_HZ, WINDOW = 2000, 4000
+FRONT_END = FrontEndOptions()
 ONE_CLASS = DataOptions(classes=(UPCALL,))
 
 
@@ -29,8 +36,10 @@ def noise(seconds: float, seed: int = 0, rate_hz: int = RATE_HZ) -> np.ndarray[t
     return 0.1 * np.random.default_rng(seed).standard_normal(round(seconds * rate_hz)).clip(-4, 4)
 
 
-def call(begin_s: float, end_s: float, label: str = UPCALL, channel: int = 1) -> Annotation:
-    return Annotation(begin_s, end_s, 50, 350, label, channel)
+def call(
+    begin_s: float, end_s: float, label: str = UPCALL, channel: int = 1, band_hz: tuple[float, float] = (50, 350)
+) -> Annotation:
+    return Annotation(begin_s, end_s, *band_hz, label, channel)
 
 
 def annotate(path: Path, *calls: Annotation) -> None:
@@ -50,136 +59,85 @@ def reviewed(path: Path, *rows: tuple[float, float, str, str]) -> None:
     path.with_suffix(".selections.txt").write_text("\n".join(lines) + "\n")
 
 
-def clip_folder(root: Path, labels: Mapping[str, object], seconds: float = 2.0) -> Path:
+def clip_folder(root: Path, labels: Mapping[str, object], seconds: float = 2.0, name: str = "train", seed: int = 0) -> Path:
     """Clips of different noise; a name's place in the table is its seed."""
-    for i, name in enumerate(labels):
-        write_sound(root / "train" / name, noise(seconds, i), subtype="PCM_16")
-    list_clips(root, labels.items())
+    for i, file in enumerate(labels, start=seed):
+        write_sound(root / name / file, noise(seconds, i), subtype="PCM_16")
+    list_clips(root, labels.items(), name)
     return root
 
 
-def list_clips(root: Path, pairs: Iterable[tuple[str, object]]) -> None:
-    rows = [f"{name},{label}" for name, label in pairs]
-    (root / "train.csv").write_text("\n".join(["clip_name,label", *rows]) + "\n")
+def list_clips(root: Path, pairs: Iterable[tuple[str, object]], name: str = "train") -> None:
+    rows = [f"{file},{label}" for file, label in pairs]
+    (root / f"{name}.csv").write_text("\n".join(["clip_name,label", *rows]) + "\n")
 
 
-def read_examples(roots: Sequence[Path], options: DataOptions | None = None) -> Dataset:
-    return read_dataset(roots, options or DataOptions(), RATE_HZ, WINDOW, quiet=True)
+def read(roots: Sequence[Path], options: DataOptions | None = None, without_calls: Sequence[Path] = ()) -> Dataset:
+    data = TrainData(tuple(roots), tuple(map(os.fspath, without_calls)), selection=options or DataOptions())
+    return read_training_sounds(data, FRONT_END, quiet=True)
 
 
-def same(one: Examples, other: Examples) -> bool:
-    arrays = ((a.windows.tobytes(), a.targets.tobytes(), a.begin_s.tobytes()) for a in (one, other))
-    return len(set(arrays)) == 1 and (one.names, one.groups) == (other.names, other.groups)
+def names(clips: Iterable[Clip]) -> tuple[str, ...]:
+    return tuple(clip.name for clip in clips)
 
 
-# ---------------------------------------------------------------------------------------------- where windows lie
+def targets(clips: Iterable[Clip]) -> list[list[float]]:
+    return [clip.targets.tolist() for clip in clips]
 
 
-@st.composite
-def annotated_selections(draw: st.DrawFn) -> tuple[list[LabelledSelection], int]:
-    """Selections of every kind and length, anywhere in a recording."""
-    n_samples = draw(st.integers(WINDOW, 60 * RATE_HZ))
-    selections = []
-    for _ in range(draw(st.integers(0, 8))):
-        begin = draw(st.floats(0, n_samples - 1))
-        end = min(begin + draw(st.floats(1, 5 * RATE_HZ)), n_samples)
-        example_label = draw(st.sampled_from(list(ExampleLabel)))
-        selections.append(LabelledSelection(begin, end, draw(st.integers(1, 2)), example_label, draw(st.sampled_from("ab"))))
-    return selections, n_samples
+def levelled(samples: FloatArray) -> FloatArray:
+    return samples / np.float32(background_level(samples, FRONT_END))
 
 
-def shared(selection: LabelledSelection, begin: int) -> float:
-    return min(selection.end, begin + WINDOW) - max(selection.begin, begin)
+def spans_s(sound: AnnotatedSound) -> list[tuple[float, float]]:
+    """Begin and end of the calls in seconds from the begin of the recording."""
+    return [(sound.begin_s + c.begin / RATE_HZ, sound.begin_s + c.end / RATE_HZ) for c in sound.calls]
 
 
-@given(annotated_selections(), st.integers(0, 1000))
-def test_targets_of_placed_windows(selections_and_length: tuple[list[LabelledSelection], int], seed: int) -> None:
-    selections, n_samples = selections_and_length
-    plan = ExtractionOptions(("a", "b"), RATE_HZ, WINDOW, DataOptions(least_background=4))
-    places = place_windows(selections, n_samples, plan, np.random.default_rng(seed))
-    for begin, target, shown in zip(places.begins.tolist(), places.targets, places.selection_index.tolist(), strict=True):
-        assert 0 <= begin <= n_samples - WINDOW
-        expected = [0, 0]
-        for s in selections:
-            if s.example_label == ExampleLabel.CALL and shared(s, begin) >= min(s.end - s.begin, WINDOW) / 2:
-                expected["ab".index(s.name)] = 1
-        assert target.tolist() == expected
-        if shown < 0:
-            margin = MARGIN_S * RATE_HZ
-            assert all(shared(s, begin) <= -margin for s in selections)
-            continue
-        own = selections[shown]
-        is_call = own.example_label == ExampleLabel.CALL
-        assert is_call or own.example_label == ExampleLabel.NO_CALL
-        if own.end - own.begin <= WINDOW:
-            assert begin <= (own.begin + own.end) / 2 <= begin + WINDOW
-            assert shared(own, begin) >= 0.9 * (own.end - own.begin) - 1
-        if is_call:
-            assert target["ab".index(own.name)] == 1
-        harmless = {ExampleLabel.NO_CALL, ExampleLabel.CALL} if is_call else {ExampleLabel.NO_CALL}
-        assert all(shared(s, begin) <= 0 for s in selections if s.example_label not in harmless)
-    background = np.sort(places.begins[places.selection_index < 0])
-    assert (np.diff(background) >= WINDOW).all()
+def same(one: TrainingSounds, other: TrainingSounds) -> bool:
+    def content(sounds: TrainingSounds) -> list[object]:
+        clips = [(c.samples.tobytes(), c.targets.tobytes(), str(c.call), c.name, c.group) for c in sounds.clips]
+        annotated = [
+            (s.samples.tobytes(), str(s.calls), s.uncertain.tobytes(), s.name, s.group, s.begin_s) for s in sounds.annotated
+        ]
+        return [sounds.classes, clips, annotated]
 
-
-@given(annotated_selections())
-def test_calls_away_from_uncertain_selections_have_windows(
-    selections_and_length: tuple[list[LabelledSelection], int],
-) -> None:
-    selections, n_samples = selections_and_length
-    calls = [s for s in selections if s.example_label == ExampleLabel.CALL]
-    places = place_windows(
-        calls, n_samples, ExtractionOptions(("a", "b"), RATE_HZ, WINDOW, DataOptions()), np.random.default_rng(1)
-    )
-    assert set(places.selection_index.tolist()) - {-1} == set(range(len(calls)))
-
-
-def test_long_calls_have_several_windows() -> None:
-    long = LabelledSelection(10_000, 26_000, 1, ExampleLabel.CALL, "a")
-    plan = ExtractionOptions(("a",), RATE_HZ, WINDOW, DataOptions(background_per_call=0))
-    places = place_windows([long], 40_000, plan, np.random.default_rng(1))
-    middles = places.begins + WINDOW / 2
-    assert len(middles) == 4
-    assert (np.diff(middles) > 0).all()
-    assert middles[0] > long.begin
-    assert middles[-1] < long.end
-
-
-def test_background_windows_fit_in_free_spans() -> None:
-    plan = ExtractionOptions(("a",), RATE_HZ, WINDOW, DataOptions(least_background=50))
-    assert place_windows([], WINDOW, plan, np.random.default_rng(1)).begins.tolist() == [0]
-    begins = place_windows([], 10 * WINDOW, plan, np.random.default_rng(1)).begins
-    assert 5 <= len(begins) <= 10
+    return content(one) == content(other)
 
 
 # ---------------------------------------------------------------------------------------------- annotated recordings
 
 
-def test_windows_are_samples_of_the_recording(tmp_path: Path) -> None:
+def test_annotated_sound_is_the_recording_at_level_one(tmp_path: Path) -> None:
     path = recording(tmp_path / "a.wav", call(10, 11), call(40, 41.2))
-    dataset = read_examples([tmp_path])
-    examples = dataset.examples
+    dataset = read([tmp_path])
     samples, _ = soundfile.read(path, dtype="float32")
-    for window, begin_s in zip(examples.windows, examples.begin_s, strict=True):
-        begin = round(begin_s * RATE_HZ)
-        np.testing.assert_array_equal(window, samples[begin : begin + WINDOW])
-    assert [array.dtype for array in (examples.windows, examples.targets)] == [np.float32] * 2
-    assert (dataset.classes, examples.n_calls, len(examples)) == ((UPCALL,), 2, 8)
-    assert (set(examples.names), dataset.n_recordings, dataset.problems) == ({"a"}, 1, ())
-    early, late = examples.begin_s[examples.holds_call]
-    assert early < 10.5 < early + 2
-    assert late < 40.6 < late + 2
+    (sound,) = dataset.sounds.annotated
+    np.testing.assert_array_equal(sound.samples, levelled(samples))
+    assert background_level(sound.samples, FRONT_END) == pytest.approx(1, abs=1e-3)
+    assert sound.samples.dtype == np.float32
+    np.testing.assert_allclose(spans_s(sound), [(10, 11), (40, 41.2)], atol=1e-3)
+    assert (sound.name, sound.begin_s, sound.channel) == ("a", 0, 1)
+    assert (dataset.classes, dataset.n_recordings, dataset.problems) == ((UPCALL,), 1, ())
+    assert dataset.sounds.n_calls == 2
+    assert "2 calls" in repr(dataset.sounds)
+
+
+def test_a_band_that_all_selections_share_is_not_learnt(tmp_path: Path) -> None:
+    recording(tmp_path / "one" / "a.wav", call(10, 11), call(40, 41))
+    recording(tmp_path / "two" / "a.wav", call(10, 11, band_hz=(90, 200)), call(40, 41, band_hz=(0, 210)))
+    (shared,), (own,) = (read([tmp_path / root]).sounds.annotated for root in ("one", "two"))
+    assert np.isnan([(c.low_hz, c.high_hz) for c in shared.calls]).all()
+    assert (own.calls[0].low_hz, own.calls[0].high_hz) == (90, 200)
+    assert np.isnan(own.calls[1].low_hz), "a selection from 0 Hz states no band"
 
 
 def test_groups_by_day_or_recording(tmp_path: Path) -> None:
     for name in ("x_20090401_010000.wav", "x_20090401_230000.wav", "x_20090402_000000Z.wav", "sub/b.wav"):
         recording(tmp_path / name, call(5, 6), seconds=20)
-    by_day, by_recording = (
-        read_examples([tmp_path]).examples,
-        read_examples([tmp_path], DataOptions(group_by="recording")).examples,
-    )
-    assert set(by_day.groups) == {"2009-04-01", "2009-04-02", "sub/b.wav"}
-    assert len(set(by_recording.groups)) == 4
+    by_day, by_recording = (read([tmp_path], DataOptions(group_by=unit)).sounds.annotated for unit in ("day", "recording"))
+    assert {sound.group for sound in by_day} == {"2009-04-01", "2009-04-02", "sub/b.wav"}
+    assert len({sound.group for sound in by_recording}) == 4
 
 
 def test_several_classes_renamed_uncertain_and_other(tmp_path: Path) -> None:
@@ -192,29 +150,54 @@ def test_several_classes_renamed_uncertain_and_other(tmp_path: Path) -> None:
     ]
     recording(tmp_path / "a.wav", *calls, call(50, 51, "Gunshot"))
     renamed = (("up", UPCALL),)
-    free = read_examples([tmp_path], DataOptions(renamed=renamed, uncertain=("GHOST",)))
+    free = read([tmp_path], DataOptions(renamed=renamed, uncertain=("GHOST",)))
     assert free.classes == ("Gunshot", UPCALL, "moan")
     assert (free.n_uncertain, free.problems) == (3, ())
-    both = free.examples.select(free.examples.begin_s < 11).targets
-    assert [0, 1, 1] in both.tolist(), "two calls at once are two classes at once"
-    wanted = read_examples([tmp_path], DataOptions(classes=("moan", UPCALL), renamed=renamed))
+    (sound,) = free.sounds.annotated
+    assert [c.class_index for c in sound.calls] == [1, 2, 0], "two calls at once are two calls"
+    assert (sound.uncertain / RATE_HZ).tolist() == [[20, 21], [30, 31], [40, 41]]
+    assert free.sounds.calls_per_class.tolist() == [1, 1, 1]
+    wanted = read([tmp_path], DataOptions(classes=("moan", UPCALL), renamed=renamed))
     assert wanted.classes == ("moan", UPCALL)
     assert wanted.n_uncertain == 4
     assert len(wanted.problems) == 2, "Gunshot and ghost, each text with its count"
     assert all("1 selection not used" in line for line in wanted.problems)
     assert any("'Gunshot'" in line for line in wanted.problems)
+    (sound,) = wanted.sounds.annotated
+    assert [50 * RATE_HZ, 51 * RATE_HZ] in sound.uncertain.tolist(), "a call of a class that is not trained is no absence"
 
 
 def test_reviews_of_selections(tmp_path: Path) -> None:
     path = write_sound(tmp_path / "a.wav", noise(60))
     rows = (10, 11, UPCALL, "yes"), (20, 21, UPCALL, "no"), (30, 31, UPCALL, "maybe"), (40, 41, UPCALL, "unreviewed")
     reviewed(path, *rows, (50, 51, UPCALL, ""))
-    dataset = read_examples([tmp_path], DataOptions(background_per_call=0))
-    examples = dataset.examples
-    assert [round(begin_s + 1, -1) for begin_s in examples.begin_s] == [10, 20, 50]
-    assert examples.targets[:, 0].tolist() == [1, 0, 1]
+    dataset = read([tmp_path])
+    (sound,) = dataset.sounds.annotated
+    assert [begin_s for begin_s, _ in spans_s(sound)] == [10, 50]
+    assert (sound.rejected / RATE_HZ).tolist() == [[20, 21]]
+    assert (sound.uncertain / RATE_HZ).tolist() == [[30, 31], [40, 41]]
     assert dataset.n_uncertain == 2
     assert "'unreviewed': 1" in dataset.problems[0]
+
+
+def test_a_selection_without_a_label_is_uncertain_and_named(tmp_path: Path) -> None:
+    path = write_sound(tmp_path / "a.wav", noise(30))
+    reviewed(path, (10, 11, UPCALL, "yes"), (20, 21, "", ""))
+    dataset = read([tmp_path])
+    (sound,) = dataset.sounds.annotated
+    assert (sound.uncertain / RATE_HZ).tolist() == [[20, 21]]
+    assert dataset.problems == (
+        f"{tmp_path}: 1 selection not used, without a label: label them, or rename the empty label to a class",
+    )
+
+
+def test_a_recording_that_was_cut_short_is_named_and_used(tmp_path: Path) -> None:
+    path = recording(tmp_path / "a.wav", call(5, 6), seconds=30)
+    path.write_bytes(path.read_bytes()[:80_000])
+    dataset = read([tmp_path])
+    assert dataset.sounds.n_calls == 1
+    assert len(dataset.problems) == 1
+    assert "a.wav: " in dataset.problems[0]
 
 
 def test_duplicate_selections_in_two_tables(tmp_path: Path) -> None:
@@ -222,18 +205,18 @@ def test_duplicate_selections_in_two_tables(tmp_path: Path) -> None:
     reviewed(path, (10, 11, UPCALL, "unreviewed"), (20, 21, UPCALL, "no"), (30, 31, UPCALL, "yes"))
     other = tmp_path / "a.second.wav"
     reviewed(other, (10, 11, UPCALL, "yes"), (20, 21, UPCALL, "yes"), (30, 31, UPCALL, "yes"))
-    dataset = read_examples([tmp_path], DataOptions(background_per_call=1))
-    assert dataset.examples.n_calls == 2
+    dataset = read([tmp_path])
+    assert dataset.sounds.n_calls == 2
     assert dataset.n_uncertain == 1
-    assert len(dataset.examples) == 4
+    assert len(dataset.sounds.annotated) == 1
 
 
 def test_recordings_without_a_table_and_with_an_empty_one(tmp_path: Path) -> None:
     recording(tmp_path / "a.wav", call(10, 11))
     recording(tmp_path / "silent.wav")
     write_sound(tmp_path / "unknown.wav", noise(30))
-    dataset = read_examples([tmp_path], DataOptions(least_background=7))
-    assert dataset.examples.names.count("silent") == 7
+    dataset = read([tmp_path])
+    assert [(sound.name, len(sound.calls)) for sound in dataset.sounds.annotated] == [("a", 1), ("silent", 0)]
     assert (dataset.n_recordings, dataset.n_skipped) == (2, 1)
     assert dataset.problems == (
         f"{tmp_path}/unknown.wav: not used, without a table: add one (without rows where there are no calls)",
@@ -244,34 +227,49 @@ def test_channel_of_a_call(tmp_path: Path) -> None:
     stereo = np.stack([noise(30, 1), noise(30, 2)], axis=1)
     path = write_sound(tmp_path / "a.wav", stereo)
     annotate(path, call(10, 11, channel=2), call(20, 21, channel=3))
-    dataset = read_examples([tmp_path])
+    dataset = read([tmp_path])
     samples, _ = soundfile.read(path, dtype="float32")
-    for window, begin_s in zip(dataset.examples.windows, dataset.examples.begin_s, strict=True):
-        begin = round(begin_s * RATE_HZ)
-        np.testing.assert_array_equal(window, samples[begin : begin + WINDOW, 1])
-    assert dataset.examples.n_calls == 1
+    (sound,) = dataset.sounds.annotated
+    np.testing.assert_array_equal(sound.samples, levelled(samples[:, 1]))
+    assert (sound.channel, dataset.sounds.n_calls) == (2, 1)
     assert "channel 3" in dataset.problems[0]
 
 
-def test_unreadable_sound_is_in_no_window(tmp_path: Path) -> None:
+def test_a_call_in_one_channel_is_uncertain_in_another(tmp_path: Path) -> None:
+    path = write_sound(tmp_path / "a.wav", np.stack([noise(30, 1), noise(30, 2)], axis=1))
+    annotate(path, call(10, 11, channel=1), call(20, 21, channel=2))
+    first, second = read([tmp_path]).sounds.annotated
+    assert [begin_s for begin_s, _ in spans_s(first)] == [10]
+    assert (first.uncertain / RATE_HZ).tolist() == [[20, 21]]
+    assert (second.uncertain / RATE_HZ).tolist() == [[10, 11]]
+
+
+def test_unreadable_sound_is_in_no_part(tmp_path: Path) -> None:
     samples = noise(60).astype(np.float32)
     samples[20_000:50_000] = np.nan
     path = write_sound(tmp_path / "a.wav", samples, subtype="FLOAT")
     annotate(path, call(12, 13), call(40, 41))
-    dataset = read_examples([tmp_path], DataOptions(background_per_call=8))
-    begin_s = dataset.examples.begin_s
-    assert ((begin_s + 2 <= 10) | (begin_s >= 25)).all()
-    assert np.isfinite(dataset.examples.windows).all()
-    assert dataset.examples.n_calls == 1
-    assert any("not finite" in line for line in dataset.problems)
+    dataset = read([tmp_path])
+    assert [(s.begin_s, len(s.samples) / RATE_HZ) for s in dataset.sounds.annotated] == [(0, 10), (25, 35)]
+    assert all(np.isfinite(sound.samples).all() for sound in dataset.sounds.annotated)
+    assert dataset.sounds.n_calls == 1
+    assert any("15.0 of 60.0 s not used" in line and "not finite" in line for line in dataset.problems)
     assert any("1 of 2 calls not used, the first at 12 s" in line for line in dataset.problems)
 
 
-def test_only_the_sound_around_windows_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from whalescan.audio import reading
+def test_a_call_cut_by_a_dropout_is_uncertain(tmp_path: Path) -> None:
+    samples = noise(60)
+    samples[20_000:26_000] = 0
+    path = write_sound(tmp_path / "a.wav", samples)
+    annotate(path, call(9.4, 10.4), call(40, 41))
+    before, after = read([tmp_path]).sounds.annotated
+    assert (len(before.samples), after.begin_s) == (20_000, 13)
+    assert (before.calls, before.uncertain.tolist()) == ((), [[18_800, 20_000]])
 
-    path = write_sound(tmp_path / "a.wav", noise(320, rate_hz=8000), 8000)
-    annotate(path, call(200, 201))
+
+def test_of_a_long_recording_calls_and_some_background_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_sound(tmp_path / "a.wav", noise(7200, rate_hz=600), 600)
+    annotate(path, call(5000, 5001), call(5100, 5101))
     decoded = []
     original = reading._decode
 
@@ -280,51 +278,56 @@ def test_only_the_sound_around_windows_is_decoded(tmp_path: Path, monkeypatch: p
         return original(recording, channel, begin, end)  # type: ignore[arg-type]
 
     monkeypatch.setattr(reading, "_decode", counting)
-    assert len(read_examples([tmp_path]).examples) == 4
-    assert max(decoded) <= 32 * 8000
-    assert sum(decoded) <= 8 * 32 * 8000
+    sounds = read([tmp_path]).sounds
+    assert sounds.n_calls == 2
+    assert sum(decoded) <= 66 * 32 * 600, "half an hour, and what is around the calls"
+    assert 1800 <= sounds.annotated_s <= 66 * 30
+    assert len(sounds.annotated) > 5, "from all of the recording"
+    for sound in sounds.annotated:
+        for c in sound.calls:
+            assert c.begin >= 15 * RATE_HZ or sound.begin_s == 0
 
 
 @settings(max_examples=10)
-@given(begins=st.lists(st.integers(0, 350), min_size=1, max_size=12, unique=True), seed=st.integers(0, 99))
-def test_no_window_without_a_call_touches_a_selection(
-    tmp_path_factory: pytest.TempPathFactory, begins: list[int], seed: int
-) -> None:
+@given(begins=st.lists(st.integers(0, 350), min_size=1, max_size=12, unique=True))
+def test_every_selection_is_a_call_or_uncertain(tmp_path_factory: pytest.TempPathFactory, begins: list[int]) -> None:
     folder = tmp_path_factory.mktemp("any")
     labels = (UPCALL, "maybe", "moan?")
     calls = [call(b / 10, b / 10 + 1, labels[i % 3]) for i, b in enumerate(begins)]
     recording(folder / "a.wav", *calls, seconds=40)
     recording(folder / "quiet.wav", call(3, 4), seconds=20)
-    examples = read_examples([folder], DataOptions(seed=seed)).examples
-    for begin_s, silent, name in zip(examples.begin_s, ~examples.holds_call, examples.names, strict=True):
-        if silent and name == "a":
-            assert all(begin_s + 2 <= c.begin_s - 0.49 or begin_s >= c.end_s + 0.49 for c in calls)
+    sound, _ = read([folder]).sounds.annotated
+    found = sorted([*spans_s(sound), *((b / RATE_HZ, e / RATE_HZ) for b, e in sound.uncertain.tolist())])
+    np.testing.assert_allclose(found, sorted((c.begin_s, c.end_s) for c in calls), atol=1e-3)
 
 
 # ---------------------------------------------------------------------------------------------- determinism, mixtures
 
 
-def test_same_data_and_seed_same_examples(tmp_path: Path) -> None:
-    for root, names in (("one", "abc"), ("two", "cba")):
-        for name in names:
+def test_same_data_same_sounds(tmp_path: Path) -> None:
+    for root, letters in (("one", "abc"), ("two", "cba")):
+        for name in letters:
             recording(tmp_path / root / f"{name}.wav", call(10, 11), call(20, 21), seed=ord(name))
-    one, two = (read_examples([tmp_path / root]).examples for root in ("one", "two"))
+    one, two = (read([tmp_path / root]).sounds for root in ("one", "two"))
     assert same(one, two)
-    assert not same(one, read_examples([tmp_path / "one"], DataOptions(seed=1)).examples)
     recording(tmp_path / "two" / "d.wav", call(5, 6))
-    more = read_examples([tmp_path / "two"]).examples
-    assert same(more.select(np.array([name != "d" for name in more.names])), two), "a recording more changes no other"
+    more = read([tmp_path / "two"]).sounds
+    assert [sound.name for sound in more.annotated] == ["a", "b", "c", "d"]
+    for before, after in zip(two.annotated, more.annotated, strict=False):
+        np.testing.assert_array_equal(before.samples, after.samples, "a recording more changes no other")
 
 
 def test_clips_and_recordings_together(tmp_path: Path) -> None:
     recording(tmp_path / "simulated" / "a.wav", call(10, 11, "moan"), call(30, 31))
     folder = clip_folder(tmp_path / "clips", {"x.wav": 1, "y.wav": 0, "z.wav": "moan", "q.wav": "maybe"})
-    dataset = read_examples([tmp_path / "simulated", folder, folder])
+    write_sound(tmp_path / "ships" / "s.wav", noise(20))
+    dataset = read([tmp_path / "simulated", folder, folder], without_calls=[tmp_path / "ships"])
     assert dataset.classes == (UPCALL, "moan")
-    assert (dataset.n_clips, dataset.n_recordings, dataset.n_uncertain) == (3, 1, 1)
-    assert dataset.examples.targets[:3].tolist() == [[1, 0], [0, 0], [0, 1]]
-    assert dataset.examples.names[:4] == ("x.wav", "y.wav", "z.wav", "a")
-    assert dataset.examples.targets.sum(axis=0).tolist() == [2, 2]
+    assert (dataset.n_clips, dataset.n_recordings, dataset.n_uncertain, dataset.n_without_calls) == (3, 1, 1, 1)
+    assert targets(dataset.sounds.clips) == [[1, 0], [0, 0], [0, 1]]
+    assert names(dataset.sounds.clips) == ("x.wav", "y.wav", "z.wav")
+    assert dataset.sounds.calls_per_class.tolist() == [2, 2]
+    assert (dataset.sounds.annotated_s, dataset.sounds.background_s) == (60, 19)
 
 
 # ---------------------------------------------------------------------------------------------- clips
@@ -332,12 +335,28 @@ def test_clips_and_recordings_together(tmp_path: Path) -> None:
 
 def test_a_clips_group_is_the_hash_of_its_samples(tmp_path: Path) -> None:
     labels: dict[str, object] = {f"{i}.aiff": i % 2 for i in range(6)}
-    examples = read_examples([clip_folder(tmp_path, labels)]).examples
-    for name, group, window in zip(examples.names, examples.groups, examples.windows, strict=True):
-        samples, _ = soundfile.read(tmp_path / "train" / name, dtype="int16")
-        assert group == hashlib.sha256(samples.astype("<i2").tobytes()).hexdigest()[:16]
-        np.testing.assert_array_equal(window, samples / np.float32(32768))
-    assert examples.names == tuple(labels), "in the order of the table"
+    clips = read([clip_folder(tmp_path, labels)]).sounds.clips
+    for clip in clips:
+        samples, _ = soundfile.read(tmp_path / "train" / clip.name, dtype="int16")
+        assert clip.group == hashlib.sha256(samples.astype("<i2").tobytes()).hexdigest()[:16]
+        np.testing.assert_array_equal(clip.samples, levelled(samples / np.float32(32768)))
+    assert names(clips) == tuple(labels), "in the order of the table"
+
+
+def test_the_trace_of_a_call_is_its_place(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    sound, low_hz, high_hz = upcall(RATE_HZ, random)
+    samples = 0.05 * random.standard_normal(WINDOW)
+    samples[1200 : 1200 + len(sound)] += 0.2 * sound
+    clip_folder(tmp_path, {"a.wav": 1, "b.wav": 0})
+    write_sound(tmp_path / "train" / "a.wav", samples)
+    with_call, without = read([tmp_path]).sounds.clips
+    assert without.call is None
+    assert with_call.call is not None
+    assert with_call.call.begin / RATE_HZ == pytest.approx(0.6, abs=0.25)
+    assert with_call.call.end / RATE_HZ == pytest.approx(0.6 + len(sound) / RATE_HZ, abs=0.25)
+    assert with_call.call.low_hz == pytest.approx(low_hz, abs=40)
+    assert with_call.call.high_hz == pytest.approx(high_hz, abs=40)
 
 
 def test_clips_of_other_rates_lengths_and_channels(tmp_path: Path) -> None:
@@ -351,14 +370,15 @@ def test_clips_of_other_rates_lengths_and_channels(tmp_path: Path) -> None:
     write_sound(train / "stereo.flac", np.stack([noise(2, 51), noise(2, 52)], axis=1))
     write_sound(train / "short.wav", noise(1.2, 53), subtype="FLOAT")
     write_sound(train / "tiny.wav", noise(0.9, 54))
-    names = ["a.wav", *(f"fast{i}.wav" for i in range(37)), "long.wav", "stereo.flac", "short.wav", "tiny.wav"]
-    list_clips(tmp_path, [("b.wav", 1), *((name, 0) for name in names)])
-    dataset = read_examples([tmp_path])
-    by_name = dict(zip(dataset.examples.names, dataset.examples.windows, strict=True))
-    expected = 0.5 * 0.3 * np.sin(2 * np.pi * 100 * np.arange(4000) / 2000)
-    np.testing.assert_allclose(by_name["fast0.wav"][200:-200], expected[200:-200], atol=2e-3)
-    np.testing.assert_array_equal(by_name["long.wav"], long[4000:8000].astype(np.float32))
-    np.testing.assert_allclose(by_name["stereo.flac"], noise(2, 51), atol=1e-4)
+    files = ["a.wav", *(f"fast{i}.wav" for i in range(37)), "long.wav", "stereo.flac", "short.wav", "tiny.wav"]
+    list_clips(tmp_path, [("b.wav", 1), *((name, 0) for name in files)])
+    dataset = read([tmp_path])
+    by_name = {clip.name: clip.samples for clip in dataset.sounds.clips}
+    expected = levelled(np.sin(2 * np.pi * 100 * np.arange(4000, dtype=np.float32) / 2000))
+    np.testing.assert_allclose(by_name["fast0.wav"][200:-200], expected[200:-200], atol=2e-2 * np.abs(expected).max())
+    np.testing.assert_array_equal(by_name["long.wav"], levelled(long[4000:8000].astype(np.float32)))
+    first = noise(2, 51).astype(np.float32)
+    np.testing.assert_allclose(by_name["stereo.flac"], levelled(first), atol=1e-3 * np.abs(levelled(first)).max())
     np.testing.assert_array_equal(by_name["short.wav"][2400:], by_name["short.wav"][2398:798:-1])
     assert "tiny.wav" not in by_name
     text = "\n".join(dataset.problems)
@@ -373,13 +393,13 @@ def test_contradictory_clips_are_not_used(tmp_path: Path) -> None:
     one = clip_folder(tmp_path / "one", labels)
     (one / "train" / "f.wav").write_bytes((one / "train" / "d.wav").read_bytes())
     other = clip_folder(tmp_path / "other", {"p.wav": 1})  # the first noise again, which is a.wav without a call
-    dataset = read_examples([one, other])
-    assert dataset.examples.names == ("b.wav", "c.wav", "d.wav", "e.wav", "f.wav")
+    dataset = read([one, other])
+    assert names(dataset.sounds.clips) == ("b.wav", "c.wav", "d.wav", "e.wav", "f.wav")
     assert dataset.problems == (
         "a.wav and p.wav have the same sound but different labels, and were not used: correct train.csv",
     )
     assert (dataset.n_clips, dataset.n_skipped) == (5, 2)
-    groups = dict(zip(dataset.examples.names, dataset.examples.groups, strict=True))
+    groups = {clip.name: clip.group for clip in dataset.sounds.clips}
     assert groups["d.wav"] == groups["f.wav"] != groups["b.wav"]
 
 
@@ -387,20 +407,76 @@ def test_quiet_float_clips_have_different_hashes(tmp_path: Path) -> None:
     for i, name in enumerate("ab"):
         write_sound(tmp_path / "train" / f"{name}.wav", 1e-6 * noise(2, i), subtype="FLOAT")
     list_clips(tmp_path, [("a.wav", 0), ("b.wav", 1)])
-    assert read_examples([tmp_path]).problems == ()
+    assert read([tmp_path]).problems == ()
+
+
+def test_silent_clips_stay_silent(tmp_path: Path) -> None:
+    clip_folder(tmp_path, {"a.wav": 1, "b.wav": 0})
+    write_sound(tmp_path / "train" / "a.wav", np.zeros(WINDOW))
+    silent, _ = read([tmp_path]).sounds.clips
+    assert not silent.samples.any()
+    assert silent.call is None
 
 
 def test_unknown_and_blank_labels(tmp_path: Path) -> None:
     labels = {"a.wav": 0, "b.wav": "1.0", "c.wav": 2, "d.wav": "", "e.wav": "up?", "f.wav": 7}
     clip_folder(tmp_path, labels)
+    write_sound(tmp_path / "train" / "g.wav", noise(2, 9))
     with (tmp_path / "train.csv").open("a") as table:
         table.write("a.wav,0\ng.wav\n")
-    dataset = read_examples([tmp_path], DataOptions(renamed=(("7", UPCALL),)))
-    assert dataset.examples.names == ("a.wav", "b.wav", "f.wav")
-    assert dataset.examples.targets[:, 0].tolist() == [0, 1, 1]
+    dataset = read([tmp_path], DataOptions(renamed=(("7", UPCALL),)))
+    assert names(dataset.sounds.clips) == ("a.wav", "b.wav", "d.wav", "f.wav", "g.wav")
+    np.testing.assert_array_equal(np.ravel(targets(dataset.sounds.clips)), [0, 1, np.nan, 1, np.nan])
+    assert [clip.is_labelled for clip in dataset.sounds.clips] == [True, True, False, True, False]
+    assert (dataset.n_unlabelled, dataset.n_uncertain) == (2, 2)
     text = "\n".join(dataset.problems)
-    for words in ("repeated rows, ignored: 1", "1 clip not used, labelled '2'", "2 clips not used, without a label"):
+    for words in ("repeated rows, ignored: 1", "1 clip not used, labelled '2'"):
         assert words in text
+    renamed = read([tmp_path], DataOptions(renamed=(("", UPCALL),)))
+    assert (renamed.n_unlabelled, renamed.sounds.n_calls) == (0, 3), "a blank label can stand for a class"
+
+
+def test_further_tables_list_clips_in_folders_of_their_name(tmp_path: Path) -> None:
+    clip_folder(tmp_path, {"a.wav": 1, "b.wav": 0})
+    clip_folder(tmp_path, {"c.wav": "", "d.wav": 1, "e.wav": 0}, name="more", seed=10)
+    (tmp_path / "notes.csv").write_text("no table, and no folder notes\n")
+    list_clips(tmp_path, [("c.wav", ""), ("d.wav", 1), ("e.wav", 0), ("gone.wav", 1)], "more")
+    dataset = read([tmp_path])
+    assert names(dataset.sounds.clips) == ("a.wav", "b.wav", "c.wav", "d.wav", "e.wav")
+    assert dataset.n_unlabelled == 1
+    assert dataset.problems == (
+        f"{tmp_path}/more/gone.wav: listed in more.csv, but not there; add the file or delete its row",
+    )
+
+
+def test_clips_in_the_order_of_time_have_blocks_of_time(tmp_path: Path) -> None:
+    labels = {f"{i}.wav": i % 2 for i in range(45)}
+    clip_folder(tmp_path, labels, seconds=1)
+    rows = [f"{i}.wav,{1000 - 7 * i}" for i in range(44)]
+    (tmp_path / "time_order.csv").write_text("\n".join(["clip_name,original_number", *rows, "absent.wav,5"]))
+    clips = read([tmp_path]).sounds.clips
+    blocks = [clip.group for clip in clips]
+    assert blocks[:44] == [f"{tmp_path.name} block {2 if i < 22 else 1} of 2" for i in range(44)], "later ones come first"
+    assert clips[0].order == (str(tmp_path), 1000)
+    assert clips[44].order is None
+    assert len(blocks[44]) == 16
+
+
+@pytest.mark.parametrize("content", ["clip_name,number\na.wav,1\n", "clip_name,original_number\na.wav,first\n"])
+def test_a_wrong_order_of_time_is_named(tmp_path: Path, content: str) -> None:
+    clip_folder(tmp_path, {"a.wav": 1, "b.wav": 0})
+    (tmp_path / "time_order.csv").write_text(content)
+    with pytest.raises(UsageError, match=r"time_order\.csv: not a table with the columns clip_name and original_number"):
+        read([tmp_path])
+
+
+def test_a_group_in_the_table_replaces_the_order_of_time(tmp_path: Path) -> None:
+    clip_folder(tmp_path, {"a.wav": 1, "b.wav": 0})
+    (tmp_path / "train.csv").write_text("clip_name,label,group\na.wav,1,2009-04-01\nb.wav,0,\n")
+    (tmp_path / "time_order.csv").write_text("clip_name,original_number\na.wav,1\nb.wav,2\n")
+    one, other = read([tmp_path]).sounds.clips
+    assert (one.group, one.order) == ("2009-04-01", None)
+    assert other.order is not None
 
 
 # ---------------------------------------------------------------------------------------------- what stops training
@@ -421,12 +497,13 @@ def test_all_problems_are_in_one_message(tmp_path: Path) -> None:
     (odd / "train.csv").write_text("a,b\n1,2\n")
     bare = write_sound(tmp_path / "bare" / "a.wav", noise(3)).parent
     with pytest.raises(UsageError) as error:
-        read_examples([folder, clips, odd, bare, tmp_path / "nowhere", folder / "a.wav"], ONE_CLASS)
+        read([folder, clips, odd, bare, tmp_path / "nowhere", folder / "a.wav"], ONE_CLASS, [tmp_path / "ships"])
     text = str(error.value)
     for words in (
         "clip_name",
         "no Raven selection table",
         "nowhere: no such file or folder",
+        "ships: no such file or folder",
         "a.wav: a file, not a folder",
         "no example of 'NARW upcall'",
         "further problems:",
@@ -448,6 +525,7 @@ def test_all_problems_are_in_one_message(tmp_path: Path) -> None:
     [
         ({"a.wav": 0, "b.wav": 0}, DataOptions(), "no example of a call"),
         ({"a.wav": 1, "b.wav": 1}, DataOptions(), "no example without a call"),
+        ({"a.wav": 1, "b.wav": ""}, DataOptions(), "no example without a call"),
         ({"a.wav": 1, "b.wav": 0}, DataOptions(classes=(UPCALL, "moan")), "no example of 'moan'"),
     ],
 )
@@ -455,15 +533,27 @@ def test_examples_of_both_kinds_are_needed(
     tmp_path: Path, labels: dict[str, object], options: DataOptions, words: str
 ) -> None:
     with pytest.raises(UsageError, match=words):
-        read_examples([clip_folder(tmp_path, labels)], options)
+        read([clip_folder(tmp_path, labels)], options)
+
+
+def test_recordings_without_calls_are_examples_without_a_call(tmp_path: Path) -> None:
+    write_sound(tmp_path / "ships" / "s.wav", noise(20))
+    dataset = read([clip_folder(tmp_path / "clips", {"a.wav": 1})], without_calls=[tmp_path / "ships"])
+    assert dataset.sounds.n_calls == 1
+
+
+def test_a_recording_that_is_one_call_has_no_example_without(tmp_path: Path) -> None:
+    recording(tmp_path / "a.wav", call(0, 4), seconds=4)
+    with pytest.raises(UsageError, match="no example without a call"):
+        read([tmp_path])
 
 
 def test_no_folder_and_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no example of a call"):
-        read_examples([])
+        read([])
     tmp_path.joinpath("train.csv").write_text("clip_name,label\n")
     with pytest.raises(UsageError, match="no example without a call"):
-        read_examples([tmp_path])
+        read([tmp_path])
 
 
 def test_many_problems_are_summarised() -> None:
@@ -473,16 +563,7 @@ def test_many_problems_are_summarised() -> None:
     assert lines[20:] == ("and 980 more clips", "a label")
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"group_by": "week"},
-        {"classes": ("a", "a")},
-        {"classes": ("",)},
-        {"background_per_call": -1},
-        {"least_background": -1},
-    ],
-)
+@pytest.mark.parametrize("options", [{"group_by": "week"}, {"classes": ("a", "a")}, {"classes": ("",)}])
 def test_invalid_data_options(options: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         DataOptions(**options)  # type: ignore[arg-type]
@@ -491,17 +572,46 @@ def test_invalid_data_options(options: dict[str, object]) -> None:
 # ---------------------------------------------------------------------------------------------- recordings without calls
 
 
-def test_negative_windows(tmp_path: Path) -> None:
-    write_sound(tmp_path / "a.wav", noise(5))
+def test_backgrounds(tmp_path: Path) -> None:
+    path = write_sound(tmp_path / "a.wav", noise(5))
     write_sound(tmp_path / "b.wav", noise(1))
     (tmp_path / "c.wav").write_bytes(b"")
-    negatives = read_negative_windows([str(tmp_path)], RATE_HZ, WINDOW, 1000)
-    assert negatives.windows.shape == (7, WINDOW)
-    assert negatives.names == ("a",) * 7
-    assert len(negatives.problems) == 2
-    assert "b.wav: 1 s are shorter" in negatives.problems[0]
-    assert "c.wav: empty file" in negatives.problems[1]
-    (tmp_path / "a.wav").unlink()
-    with pytest.raises(UsageError, match="no recording has a complete, readable window") as error:
-        read_negative_windows([str(tmp_path)], RATE_HZ, WINDOW, 1000)
+    (background,), problems = read_backgrounds([str(tmp_path)], FRONT_END, quiet=True)
+    samples, _ = soundfile.read(path, dtype="float32")
+    np.testing.assert_array_equal(background.samples, levelled(samples))
+    assert (background.name, background.weight, background.source) == ("a", 1, str(tmp_path))
+    assert len(problems) == 2
+    assert "b.wav: 1 s are shorter" in problems[0].text
+    assert "c.wav: empty file" in problems[1].text
+    path.unlink()
+    with pytest.raises(UsageError, match="no recording has readable sound of a window's length") as error:
+        read_backgrounds([str(tmp_path)], FRONT_END, quiet=True)
     assert "c.wav" in str(error.value)
+    assert read_backgrounds([], FRONT_END) == ((), ())
+
+
+def test_a_background_given_twice_counts_twice(tmp_path: Path) -> None:
+    for name in ("song", "ship"):
+        write_sound(tmp_path / name / f"{name}.wav", noise(20))
+    backgrounds, _ = read_backgrounds([str(tmp_path), str(tmp_path / "song")], FRONT_END, quiet=True)
+    assert {sound.name.split("/")[-1]: sound.weight for sound in backgrounds} == {"song": 2, "ship": 1}
+
+
+def test_backgrounds_have_no_fades_and_no_dropouts(tmp_path: Path) -> None:
+    samples = noise(40).astype(np.float32)
+    samples[:800] = 0.001
+    samples[30_000:40_000] = 0
+    write_sound(tmp_path / "a.wav", samples, subtype="FLOAT")
+    backgrounds, problems = read_backgrounds([str(tmp_path)], FRONT_END, quiet=True)
+    assert [(sound.begin_s, len(sound.samples) / RATE_HZ) for sound in backgrounds] == [(0.5, 14), (20.5, 19)]
+    assert problems == ()
+    assert all(np.count_nonzero(sound.samples) == len(sound.samples) for sound in backgrounds)
+
+
+def test_a_damaged_background_is_named_and_used_in_part(tmp_path: Path) -> None:
+    samples = noise(30).astype(np.float32)
+    samples[20_000:24_000] = np.inf
+    write_sound(tmp_path / "a.wav", samples, subtype="FLOAT")
+    backgrounds, (problem,) = read_backgrounds([str(tmp_path)], FRONT_END, quiet=True)
+    assert len(backgrounds) == 2
+    assert "a.wav: at 10.0 s: samples that are not finite" in problem.text

@@ -1,3 +1,5 @@
+"""Peaks of log-odds become detections."""
+
 from __future__ import annotations
 
 from itertools import pairwise
@@ -8,119 +10,207 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from whalescan import UsageError, WindowGrid
-from whalescan.core import FloatArray
-from whalescan.detections import detection_rule
-from whalescan.detections.detection_rule import DetectionRule, SampleDetection, WindowTrack, hysteresis_runs
+from whalescan import UsageError
+from whalescan.core import ColumnGrid, FloatArray
+from whalescan.detections.detection_rule import ColumnTrack, DetectionRule, SampleDetection, find_detections
+from whalescan.detector.pooling import scores_of
 
-GRID = WindowGrid(2000, 4000, 500)
-N_SAMPLES = 120_000
-N_WINDOWS = GRID.n_windows(N_SAMPLES)
+GRID = ColumnGrid(2000, 512)
+N_COLUMNS = 100
+N_SAMPLES = N_COLUMNS * 512
+WITHOUT_BOXES = np.full((N_COLUMNS, 4), np.nan, np.float32)
+COLUMN_S = 0.256
 
 
-def find_regular(
-    scores: FloatArray, boxes: FloatArray, grid: WindowGrid, n_samples: int, rule: DetectionRule
+def detections_of(
+    log_odds: np.typing.NDArray[np.floating],
+    boxes: FloatArray = WITHOUT_BOXES,
+    n_samples: int = N_SAMPLES,
+    threshold: float = 0.5,
+    separation_s: float = 0.7,
 ) -> list[SampleDetection]:
-    return detection_rule.find_detections(scores, WindowTrack.regular(boxes, grid, n_samples), rule)
+    track = ColumnTrack.regular(np.asarray(log_odds, np.float32), boxes[: len(log_odds)], GRID, n_samples)
+    return find_detections(track, DetectionRule(threshold, separation_s))
 
 
-def perfect_detector(*detections: tuple[float, float, float], grid: WindowGrid = GRID) -> tuple[FloatArray, FloatArray]:
-    """Scores and boxes of a perfect detector, for calls of (begin_s, end_s, score)."""
-    n = grid.n_windows(N_SAMPLES)
-    scores, boxes = np.full(n, 0.01, np.float32), np.full((n, 4), np.nan, np.float32)
-    for window in range(n):
-        first_s = window * grid.hop_samples / 2000
-        for begin_s, end_s, score in detections:
-            seen = (min(end_s, first_s + 2) - max(begin_s, first_s)) / (end_s - begin_s)
-            if seen > 0.6 and score * seen > scores[window]:
-                scores[window] = score * seen
-                inside = max(begin_s - first_s, 0), min(end_s - first_s, 2)
-                boxes[window] = [inside[0] * 2000, inside[1] * 2000, 90, 200]
-    return scores, boxes
+def calls_at(*calls_s: tuple[float, float]) -> tuple[FloatArray, FloatArray]:
+    """Log-odds and boxes of a detector for calls of 1 s at (middle_s, log-odds): a parabola around each middle."""
+    middles_s = (np.arange(N_COLUMNS) + 0.5) * COLUMN_S
+    log_odds, boxes = np.full(N_COLUMNS, -8, np.float32), WITHOUT_BOXES.copy()
+    for middle_s, height in calls_s:
+        own = height - 30 * (middles_s - middle_s) ** 2
+        is_higher = own > log_odds
+        log_odds = np.where(is_higher, own, log_odds).astype(np.float32)
+        begins = (middle_s - 0.5 - middles_s) * 2000
+        boxes[is_higher] = np.stack([begins, begins + 2000, np.full(N_COLUMNS, 90), np.full(N_COLUMNS, 200)], axis=1)[
+            is_higher
+        ]
+    return log_odds, boxes
 
 
-@pytest.mark.parametrize("hop_s", [0.25, 0.5, 1.0])
-def test_detection_is_where_the_call_is(hop_s: float) -> None:
-    grid = WindowGrid(2000, 4000, round(hop_s * 2000))
-    (detection,) = find_regular(*perfect_detector((12.3, 13.3, 0.9), grid=grid), grid, N_SAMPLES, DetectionRule())
-    assert detection.begin_sample / 2000 == pytest.approx(12.3, abs=0.05)
-    assert detection.end_sample / 2000 == pytest.approx(13.3, abs=0.05)
+def test_detection_is_where_the_call_is() -> None:
+    (detection,) = detections_of(*calls_at((12.8, 2.0)))
+    assert detection.peak_sample / 2000 == pytest.approx(12.8, abs=1e-3)
+    assert (detection.begin_sample / 2000, detection.end_sample / 2000) == pytest.approx((12.3, 13.3), abs=1e-3)
     assert (detection.low_hz, detection.high_hz) == (90, 200)
-    assert detection.score == pytest.approx(0.9, abs=0.3 if hop_s == 1.0 else 1e-6)
+    highest = float(calls_at((12.8, 2.0))[0].max())
+    assert detection.score == round(float(scores_of(highest)), 4), "the score is that of the peak's column"
 
 
-def test_two_calls_in_one_run_are_two_detections() -> None:
-    """Plain thresholding would give one long detection, or two that overlap."""
-    detections = find_regular(
-        *perfect_detector((20, 21, 0.9), (21.8, 22.7, 0.8), (30, 31, 0.7)), GRID, N_SAMPLES, DetectionRule()
-    )
-    assert [round(detection.begin_sample / 2000, 1) for detection in detections] == [20, 21.8, 30]
-    assert detections[0].end_sample <= detections[1].begin_sample
+@pytest.mark.parametrize("offset_s", np.arange(0, COLUMN_S, 0.016).round(3).tolist())
+def test_one_call_is_one_detection_and_two_calls_a_second_apart_are_two(offset_s: float) -> None:
+    log_odds, boxes = calls_at((10 + offset_s, 4.0), (20 + offset_s, 5.0), (21 + offset_s, 3.0))
+    times = [detection.peak_sample / 2000 for detection in detections_of(log_odds, boxes)]
+    assert times == pytest.approx([10 + offset_s, 20 + offset_s, 21 + offset_s], abs=0.01)
 
 
-def test_one_call_is_one_detection_at_any_offset() -> None:
-    for begin_s in np.arange(5, 6, 0.01):
-        assert len(find_regular(*perfect_detector((begin_s, begin_s + 1.1, 0.95)), GRID, N_SAMPLES, DetectionRule())) == 1
+def test_peaks_closer_than_the_separation_are_one_detection_with_the_higher_score() -> None:
+    log_odds = np.full(40, -8.0)
+    log_odds[[20, 22]] = 3, 4  # 0.512 s apart
+    (detection,) = detections_of(log_odds)
+    assert detection.peak_sample == 22.5 * 512
+    assert len(detections_of(log_odds, separation_s=0.5)) == 2
 
 
-def test_window_without_a_trace_gives_its_middle_second() -> None:
-    scores, boxes = np.zeros(N_WINDOWS, np.float32), np.full((N_WINDOWS, 4), np.nan, np.float32)
-    scores[40] = 0.8
-    (detection,) = find_regular(scores, boxes, GRID, N_SAMPLES, DetectionRule())
-    assert (detection.begin_sample, detection.end_sample) == (40 * 500 + 1000, 40 * 500 + 3000)
+def test_first_of_equal_neighbours_is_the_peak() -> None:
+    log_odds = np.full(40, -8.0)
+    log_odds[10:15] = 3.0
+    (detection,) = detections_of(log_odds, separation_s=0.0)
+    assert detection.peak_sample == 11 * 512, "between its middle and that of the equal one after it"
 
 
-any_scores = arrays(np.float32, N_WINDOWS, elements=st.floats(0, 1, width=32))
+def test_peak_beside_a_missing_column_stays_in_its_middle() -> None:
+    log_odds = np.array([-5, 1, 3, np.nan, np.nan, 2, 1, -5], np.float32)
+    assert [detection.peak_sample for detection in detections_of(log_odds)] == [2.5 * 512, 5.5 * 512]
+    at_the_ends = np.array([3, 1, -5, -5, -5, 2], np.float32)
+    assert [detection.peak_sample for detection in detections_of(at_the_ends)] == [0.5 * 512, 5.5 * 512]
 
 
-@given(any_scores, st.floats(0.05, 0.95))
-def test_every_detection_is_above_the_threshold_and_inside_the_recording(scores: FloatArray, threshold: float) -> None:
-    boxes = np.full((N_WINDOWS, 4), np.nan, np.float32)
-    detections = find_regular(scores, boxes, GRID, N_SAMPLES, DetectionRule(threshold=threshold))
-    assert all(detection.score >= np.float32(threshold) for detection in detections)
-    assert all(0 <= detection.begin_sample < detection.end_sample <= N_SAMPLES for detection in detections)
-    assert bool(detections) == bool((scores >= threshold).any())
-    middles = sorted(detection.middle_sample for detection in detections)
-    assert all(b - a >= 1000 for a, b in pairwise(middles))
+def test_peak_between_columns_at_unequal_distances_stays_in_its_middle() -> None:
+    middles = np.array([256, 768, 1280, 1500, 2012], np.float64)
+    track = ColumnTrack(2000, middles, np.array([0, 1, 4, 3, 0], np.float32), WITHOUT_BOXES[:5], 0, 2268)
+    (detection,) = find_detections(track, DetectionRule())
+    assert detection.peak_sample == 1280
 
 
-any_boxes = arrays(np.float32, (N_WINDOWS, 2), elements=st.floats(0, 2600, width=32)).map(
-    lambda ends: np.concatenate([ends[:, :1], ends[:, :1] + ends[:, 1:] / 2, np.full_like(ends, [90, 200])], axis=1)
+@pytest.mark.parametrize(
+    "box",
+    [
+        (np.nan, np.nan, 90, 200),
+        (-100, 400, 90, 200),  # a quarter of a second
+        (800, -800, 90, 200),
+        (200_000, 202_000, 90, 200),  # outside of the recording
+    ],
 )
+def test_box_that_is_no_span_of_a_call_becomes_the_second_around_the_peak(box: tuple[float, ...]) -> None:
+    log_odds, boxes = calls_at((12.8, 2.0))
+    boxes[:] = box
+    (detection,) = detections_of(log_odds, boxes)
+    assert (detection.begin_sample / 2000, detection.end_sample / 2000) == pytest.approx((12.3, 13.3), abs=1e-3)
+    assert (detection.low_hz, detection.high_hz) == (90, 200)
 
 
-@given(any_scores, any_boxes)
-def test_detections_are_the_same_at_every_lower_threshold(scores: FloatArray, boxes: FloatArray) -> None:
-    at = {t: find_regular(scores, boxes, GRID, N_SAMPLES, DetectionRule(threshold=t)) for t in (0.8, 0.5, 0.3)}
-    assert set(at[0.8]) <= set(at[0.5]) <= set(at[0.3])
+@pytest.mark.parametrize("band", [(np.nan, np.nan), (200, 90), (120, 120), (-40, -10)])
+def test_box_without_a_band_has_the_default_band(band: tuple[float, float]) -> None:
+    log_odds, boxes = calls_at((12.8, 2.0))
+    boxes[:, 2:] = band
+    (detection,) = detections_of(log_odds, boxes)
+    assert (detection.low_hz, detection.high_hz) == DetectionRule().default_band_hz
 
 
-@pytest.mark.parametrize("n_samples", [1, 600, 2500, 4000])
-def test_box_in_the_padding_is_not_a_sliver_at_the_end(n_samples: int) -> None:
-    scores, boxes = np.full(1, 0.9, np.float32), np.array([[2400, 3800, 90, 200]], np.float32)
-    (detection,) = find_regular(scores, boxes, GRID, n_samples, DetectionRule())
+def test_box_does_not_reach_below_0_hz() -> None:
+    log_odds, boxes = calls_at((12.8, 2.0))
+    boxes[:, 2] = -20
+    assert detections_of(log_odds, boxes)[0].low_hz == 0
+
+
+def test_no_columns_give_no_detections() -> None:
+    assert detections_of(np.zeros(0)) == []
+    assert detections_of(np.full(20, np.nan)) == []
+
+
+any_log_odds = arrays(
+    np.float32, N_COLUMNS, elements=st.one_of(st.integers(-640, 640).map(lambda step: step / 64), st.just(float("nan")))
+)
+any_boxes = arrays(np.float32, (N_COLUMNS, 4), elements=st.floats(-3000, 3000, width=32))
+
+
+@given(any_log_odds, any_boxes, st.floats(0.05, 0.95), st.floats(0, 2))
+def test_detections_reach_the_threshold_and_lie_in_the_recording_and_apart(
+    log_odds: FloatArray, boxes: FloatArray, threshold: float, separation_s: float
+) -> None:
+    n_samples = N_SAMPLES - 200
+    found = detections_of(log_odds, boxes, n_samples, threshold=threshold, separation_s=separation_s)
+    assert all(threshold <= detection.score <= 1 for detection in found)
+    assert all(0 <= detection.begin_sample < detection.end_sample <= n_samples for detection in found)
+    assert all(detection.end_sample - detection.begin_sample >= 600 for detection in found)
+    assert all(0 <= detection.low_hz < detection.high_hz for detection in found)
+    times = [detection.peak_sample for detection in found]
+    assert all(second - first >= separation_s * 2000 for first, second in pairwise(times))
+
+
+@given(any_log_odds, st.floats(0.05, 0.95))
+def test_highest_column_gives_a_detection_with_its_score(log_odds: FloatArray, threshold: float) -> None:
+    scores = scores_of(log_odds[~np.isnan(log_odds)]).astype(np.float64).round(4)
+    highest = scores.max(initial=0)
+    found = detections_of(log_odds, threshold=threshold)
+    assert max((detection.score for detection in found), default=0) == (highest if highest >= threshold else 0)
+
+
+@given(any_log_odds, any_boxes)
+def test_detections_are_the_same_at_every_lower_threshold(log_odds: FloatArray, boxes: FloatArray) -> None:
+    at = {threshold: detections_of(log_odds, boxes, threshold=threshold) for threshold in (0.8, 0.5, 0.3)}
+    assert at[0.8] == [detection for detection in at[0.5] if detection.score >= 0.8]
+    assert at[0.5] == [detection for detection in at[0.3] if detection.score >= 0.5]
+
+
+@given(any_log_odds, st.integers(-640, 640))
+def test_lower_columns_never_change_a_higher_detection(log_odds: FloatArray, step: int) -> None:
+    """The neighbours of a peak tell its time, and nothing else."""
+    lowest = step / 64
+    without = np.where(log_odds >= lowest, log_odds, np.nan)
+    threshold = max(float(scores_of(lowest)) + 1e-4, 0.05)
+    rule = DetectionRule(threshold, separation_s=0.2)  # less than a column, so that the times do not matter
+    track, thinned = (ColumnTrack.regular(one, WITHOUT_BOXES, GRID, N_SAMPLES) for one in (log_odds, without))
+    found, found_thinned = find_detections(track, rule), find_detections(thinned, rule)
+    assert [detection.score for detection in found] == [detection.score for detection in found_thinned]
+
+
+@given(any_log_odds)
+def test_peak_is_at_most_half_a_column_from_a_column_with_its_score(log_odds: FloatArray) -> None:
+    scores = scores_of(log_odds).astype(np.float64).round(4)
+    for detection in detections_of(log_odds, threshold=0.05):
+        nearest = np.flatnonzero(np.abs((np.arange(N_COLUMNS) + 0.5) * 512 - detection.peak_sample) <= 256 + 1e-6)
+        assert detection.score in scores[nearest]
+
+
+@given(any_log_odds, any_boxes, st.integers(0, 10**6))
+def test_time_that_passes_before_shifts_all_detections(log_odds: FloatArray, boxes: FloatArray, shift: int) -> None:
+    track = ColumnTrack.regular(log_odds, boxes, GRID, N_SAMPLES)
+    later = ColumnTrack(2000, track.middles + shift, log_odds, boxes, shift, N_SAMPLES + shift)
+    for now, then in zip(find_detections(track, DetectionRule()), find_detections(later, DetectionRule()), strict=True):
+        assert then.peak_sample - shift == pytest.approx(now.peak_sample, abs=1e-6)
+        assert (then.low_hz, then.high_hz, then.score) == (now.low_hz, now.high_hz, now.score)
+
+
+@pytest.mark.parametrize("n_samples", [1000, 1400, 2500, 4000])
+def test_box_at_the_end_of_a_recording_is_no_sliver(n_samples: int) -> None:
+    n = GRID.n_columns(n_samples)
+    log_odds = np.full(n, -5.0)
+    log_odds[-1] = 3
+    boxes = np.tile(np.array([150, 2000, 90, 200], np.float32), (n, 1))
+    (detection,) = detections_of(log_odds, boxes, n_samples)
     assert 0 <= detection.begin_sample < detection.end_sample <= n_samples
-    assert detection.end_sample - detection.begin_sample >= min(600, n_samples)
-
-
-def test_hysteresis_gap_and_shortest_run() -> None:
-    scores = np.zeros(60, np.float32)
-    scores[5:10] = 0.3
-    scores[7] = 0.6  # reaches the threshold, and extends to [5, 10)
-    scores[20:25] = 0.3  # never reaches the threshold
-    scores[30], scores[32] = 0.7, 0.7  # one hop between them
-    assert hysteresis_runs(scores, GRID, DetectionRule(gap_s=0.0)) == [(5, 10), (30, 31), (32, 33)]
-    assert hysteresis_runs(scores, GRID, DetectionRule(gap_s=0.5)) == [(5, 10), (30, 33)]
-    assert hysteresis_runs(scores, GRID, DetectionRule(gap_s=0.5, min_duration_s=1.0)) == [(5, 10)]
-
-
-def test_windows_without_sound_give_no_detection() -> None:
-    scores, boxes = perfect_detector((12.3, 13.3, 0.9))
-    scores[100:] = np.nan
-    assert len(find_regular(scores, boxes, GRID, N_SAMPLES, DetectionRule())) == 1
+    assert detection.end_sample - detection.begin_sample >= 600
 
 
 @pytest.mark.parametrize("threshold", [0.0, -0.1, 1.1])
 def test_invalid_thresholds(threshold: float) -> None:
     with pytest.raises(UsageError, match="threshold"):
         DetectionRule(threshold=threshold)
+
+
+def test_rule_is_read_from_the_fields_that_a_run_stored() -> None:
+    assert DetectionRule.from_dict({"threshold": 0.4, "separation_s": 0.7, "default_band_hz": [50.0, 350.0]}) == (
+        DetectionRule(0.4, 0.7, (50.0, 350.0))
+    )

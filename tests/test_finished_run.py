@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import whalescan
-from tests.builders import read_recording, write_sound
+from tests.builders import LOW_THRESHOLD, read_recording, write_sound
 from whalescan import TableError
 from whalescan.core import Detection, Outcome, RecordingError, RecordingResult, Status
 from whalescan.detections.validations import REVIEWS, Validation, added_id
@@ -26,7 +26,7 @@ from whalescan.survey.run import detect
 def finished_output(simulated_recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scanned")
     recordings = shutil.copytree(simulated_recordings, folder / "simulated")
-    whalescan.scan(recordings, folder / "out", hop_s=1.0, threshold=0.3)
+    whalescan.scan(recordings, folder / "out", hop_s=1.0, threshold=LOW_THRESHOLD)
     return folder
 
 
@@ -153,10 +153,14 @@ def test_folders_of_another_kind_or_version(out: Path, tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"detections\.csv.*whalescan detect"):
         open_finished_run(out).read_detections()
     document = json.loads((out / "run.json").read_text())
-    del document["options"]["position"]  # not in version 0.4
+    del document["options"]["position"]  # as in a version that does not know an option
     (out / "run.json").write_text(json.dumps(document))
     assert open_finished_run(out).record.tables.position == ""
     del document["rule"]
     (out / "run.json").write_text(json.dumps(document))
     with pytest.raises(TableError, match="run again"):
+        open_finished_run(out)
+    del document["columns"]
+    (out / "run.json").write_text(json.dumps(document))
+    with pytest.raises(TableError, match=r"made by whalescan 0\.7 or older; run the same command again"):
         open_finished_run(out)

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import whalescan
+from tests.builders import LOW_THRESHOLD
 from whalescan import Status, TableError, UsageError
 from whalescan.cli import review as reviewing
 from whalescan.core import Annotation, Detection, Outcome, Recording, RecordingResult
@@ -103,7 +104,8 @@ def test_a_review_of_an_heir_applies_to_the_lost_detection(out: Path, cell: str)
     path = recording_table(out)
     detection_id = rows_of(path)[1]["Detection ID"]
     (heir,) = (call for call in open_finished_run(out).read_detections() if call.detection_id == detection_id)
-    lost = replace(heir, detection_id=f"{heir.detection_id}9", begin_s=heir.begin_s + 0.1, end_s=heir.end_s + 0.1)
+    lost_id = f"{heir.detection_id[:-9]}{int(heir.detection_id[-9:]) + 100:09d}"  # of a peak 0.1 s later
+    lost = replace(heir, detection_id=lost_id, begin_s=heir.begin_s + 0.1, end_s=heir.end_s + 0.1)
     by_other_model = replace(Validation.of_detection(lost, "yes", "review"), reviewer="Ada")
     validation_store.append_validations(out, [by_other_model])
     detect(out)
@@ -354,7 +356,7 @@ def test_a_detection_that_the_table_never_showed_is_not_deleted(out: Path) -> No
     detect(out, high)
     kept = save(out.parent / DEPLOYMENT, rows_of(out / DEPLOYMENT))
     assert len(rows_of(kept)) == len(scores) - 4
-    low = detect(out, 0.3).detections
+    low = detect(out, LOW_THRESHOLD).detections
     gone = rows_of(kept)[0]["Detection ID"]
     save(kept, rows_of(kept)[1:])
     imported = import_review(out, [kept])
@@ -548,10 +550,10 @@ def test_a_recording_added_after_a_table_is_not_missing_in_it(
     folder.mkdir()
     for path in sounds:
         shutil.copy(path, folder)
-    whalescan.scan(folder, out, hop_s=1.0, threshold=0.3)
+    whalescan.scan(folder, out, hop_s=1.0, threshold=LOW_THRESHOLD)
     early = rows_of(out / DEPLOYMENT)
     shutil.copy(late, folder)
-    whalescan.scan(folder, out, hop_s=1.0, threshold=0.3)
+    whalescan.scan(folder, out, hop_s=1.0, threshold=LOW_THRESHOLD)
     every = {row["Detection ID"] for row in rows_of(out / DEPLOYMENT)}
     shown = {row["Detection ID"] for row in early}
     assert len(every - shown) >= 2
@@ -592,7 +594,7 @@ def test_after_an_interrupted_write_no_table_counts_as_changed(out: Path, monkey
         detect(out, high(out))
     monkeypatch.undo()
     assert len(written) == 3, "the manifest, and two tables"
-    detect(out, 0.3)
+    detect(out, LOW_THRESHOLD)
     assert not list(out.rglob("*.reviewed-*"))
     assert import_review(out, [out / "selections"]).counts == ImportCounts()
 

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whalescan.core import GapKind, MissingSpan, OutputError, Recording, WindowScores
+from whalescan.core import ColumnScores, GapKind, MissingSpan, OutputError, Recording
 from whalescan.engine.chunking import Chunk
 from whalescan.engine.worker import ScoredChunk
-from whalescan.survey.journal import Journal, window_span
+from whalescan.survey.journal import Journal, column_span
 
 FINGERPRINT = '{"model": "a"}'
 
@@ -26,15 +26,16 @@ RECORDING = Recording("x", Path("x.wav"), "x.wav", 2000, 20_000, 1, 40_044)
 CHANNEL = Chunk(RECORDING, 1, 0, 12, is_last=True)
 
 
-def scored_chunk(first_window: int, n_windows: int = 3, seed: int = 1) -> ScoredChunk:
+def scored_chunk(first_column: int, n_columns: int = 3, seed: int = 1) -> ScoredChunk:
     """A chunk with random scores, some boxes NaN, a missing span and a problem."""
-    random = np.random.default_rng([seed, first_window])
-    scores, boxes, complexity = (random.random((n_windows, n), np.float32) for n in (2, 4, 4))
+    random = np.random.default_rng([seed, first_column])
+    log_odds, boxes, complexity = (random.random((n_columns, n), np.float32) for n in (2, 4, 4))
     boxes[::2] = np.nan
-    is_last = first_window + n_windows == CHANNEL.n_windows
-    chunk = replace(CHANNEL, first_window=first_window, n_windows=n_windows, is_last=is_last)
-    missing = MissingSpan(1000 * first_window, 1000 * first_window + 7, GapKind.DROPOUT)
-    return ScoredChunk(chunk, WindowScores(scores, boxes, complexity), (missing,), (f"Größe, at {first_window}",))
+    is_last = first_column + n_columns == CHANNEL.n_columns
+    chunk = replace(CHANNEL, first_column=first_column, n_columns=n_columns, is_last=is_last)
+    missing = MissingSpan(1000 * first_column, 1000 * first_column + 7, GapKind.DROPOUT)
+    columns = ColumnScores(log_odds, boxes, complexity)
+    return ScoredChunk(chunk, columns, (missing,), 3 + first_column, (f"Größe, at {first_column}",))
 
 
 def content(chunks: Sequence[ScoredChunk]) -> list[tuple[object, ...]]:
@@ -42,12 +43,16 @@ def content(chunks: Sequence[ScoredChunk]) -> list[tuple[object, ...]]:
     return [
         (
             scored.chunk,
-            *((array.dtype, array.shape, array.tobytes()) for array in (windows.scores, windows.boxes, windows.complexity)),
+            *(
+                (array.dtype, array.shape, array.tobytes())
+                for array in (columns.log_odds, columns.boxes, columns.complexity)
+            ),
             scored.missing_spans,
+            scored.n_short_samples,
             scored.problems,
         )
         for scored in chunks
-        for windows in [scored.windows]
+        for columns in [scored.columns]
     ]
 
 
@@ -70,7 +75,7 @@ def write_journal(path: Path, chunks: Sequence[ScoredChunk]) -> list[int]:
 
 
 def in_order(chunks: Sequence[ScoredChunk]) -> list[ScoredChunk]:
-    return sorted(chunks, key=lambda scored: scored.chunk.first_window)
+    return sorted(chunks, key=lambda scored: scored.chunk.first_column)
 
 
 CHUNKS = [scored_chunk(first) for first in (3, 0, 9)]
@@ -79,7 +84,7 @@ NEXT = scored_chunk(6)
 
 
 def survivors(ends: Sequence[int], length: int) -> list[ScoredChunk]:
-    """Return those of `CHUNKS` whose records lie within the first bytes, in the order of windows."""
+    """Return those of `CHUNKS` whose records lie within the first bytes, in the order of columns."""
     return in_order([scored for scored, end in zip(CHUNKS, ends[1:], strict=True) if end <= length])
 
 
@@ -92,13 +97,13 @@ def no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---------------------------------------------------------------------------------------------- normal use
 
 
-def test_chunks_are_read_in_the_order_of_windows(tmp_path: Path) -> None:
+def test_chunks_are_read_in_the_order_of_columns(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "x.journal"
     assert journal_at(path).read() == []
     write_journal(path, CHUNKS)
     assert is_whole(path, IN_ORDER)
     journal_at(path).append(NEXT)
-    assert [window_span(scored.chunk) for scored in journal_at(path).read()] == [(0, 3), (3, 6), (6, 9), (9, 12)]
+    assert [column_span(scored.chunk) for scored in journal_at(path).read()] == [(0, 3), (3, 6), (6, 9), (9, 12)]
 
 
 def test_overlapping_chunks_are_read_once(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from tests.builders import read_recording
 from tests.fake_scorer import use_fake_scorer
 from whalescan.core import UsageError
 from whalescan.detector.model_spec import find_model
-from whalescan.engine import chunking, local_cluster, process_settings, worker
-from whalescan.engine.chunking import Chunk
+from whalescan.engine import local_cluster, process_settings, worker
+from whalescan.engine.chunking import Chunk, whole_channel
 from whalescan.engine.cluster import worker_pool
 from whalescan.engine.local_cluster import Gpu, find_gpus, processes_per_gpu, suggest_batch_size, worker_specs
 from whalescan.engine.process_settings import InterruptHandler
@@ -140,8 +140,8 @@ def test_a_given_batch_size_is_used() -> None:
 
 def test_a_worker_of_another_version_scores_nothing(simulated_recordings: Path) -> None:
     model = find_model()
-    task = ScoringTask(model, model.spec.grid(0.5), "cpu", 32, version="0.0.1")
-    (chunk, *_) = chunking.split_recording(read_recording(next(simulated_recordings.glob("*.wav"))), 1, task.grid, 32)
+    task = ScoringTask(model, "cpu", 32, version="0.0.1")
+    chunk = whole_channel(read_recording(next(simulated_recordings.glob("*.wav"))), 1, (), model.spec)
     with pytest.raises(WorkerMismatchError, match=r"0\.0\.1") as mismatch:
         score_chunk(chunk, task)
     assert str(pickle.loads(pickle.dumps(mismatch.value))) == str(mismatch.value), "it travels to the client"
@@ -241,8 +241,8 @@ def test_a_process_that_is_not_protected_is_configured(simulated_recordings: Pat
     configured = []
     monkeypatch.setattr("whalescan.engine.worker.configure_for_scoring", lambda: configured.append(True))
     for protected_process, n_configured in ((process_settings.process_id(), 0), ("", 1), ("elsewhere:1", 2)):
-        task = ScoringTask(model, model.spec.grid(0.5), "cpu", 32, protected_process=protected_process)
-        (chunk, *_) = chunking.split_recording(read_recording(next(simulated_recordings.glob("*.wav"))), 1, task.grid, 32)
+        task = ScoringTask(model, "cpu", 32, protected_process=protected_process)
+        chunk = whole_channel(read_recording(next(simulated_recordings.glob("*.wav"))), 1, (), model.spec)
         score_chunk(chunk, task)
         assert len(configured) == n_configured
 

@@ -33,7 +33,7 @@ from whalescan.survey.provenance import read_run_record
 
 DECLARATIONS = (ScoreOptions, TableOptions, WorkOptions)
 ONLY_ON_THE_COMMAND_LINE = {"performance_report", "profile", "verbose"}
-NOT_OPTIONS = {"recordings", "output", "client", "hop"}
+NOT_OPTIONS = {"recordings", "output", "client", "hop", "exact"}
 DECLARED = {name: (declaration, option) for declaration in DECLARATIONS for name, option in options_of(declaration).items()}
 
 
@@ -97,7 +97,7 @@ def test_every_command_has_an_example(name: str) -> None:
 
 def test_one_name_for_one_thing() -> None:
     seeds = [command for command in main.commands if "--seed" in options_by_flag(command)]
-    assert {"clips", "evaluate", "simulate", "train", "train-glance"} <= set(seeds)
+    assert {"clips", "evaluate", "simulate", "train"} <= set(seeds)
     for command in ("evaluate", "report"):
         assert "--false-positives-per-hour" in options_by_flag(command)
 
@@ -106,11 +106,11 @@ def test_training_options_agree_with_the_command_line() -> None:
     from whalescan.training.training_options import FINE_TUNING, TrainOptions
 
     found = options_by_flag("train")
-    for name in ("epochs", "frozen_epochs", "patience", "batch_size", "learning_rate", "hard_share"):
+    for name in ("steps", "batch_size", "learning_rate", "validation_share", "false_positives_per_hour", "seed"):
         default, tuned = getattr(TrainOptions(), name), getattr(FINE_TUNING, name)
-        assert found[f"--{name.replace('_', '-')}"].show_default == f"{default:g}; with --from: {tuned:g}", name
-    for name in ("seed", "validation_share"):
-        assert found[f"--{name.replace('_', '-')}"].show_default == str(getattr(TrainOptions(), name))
+        texts = [f"{value:g}" if isinstance(value, float) else str(value) for value in (default, tuned)]
+        shown = texts[0] if default == tuned else "; with --from: ".join(texts)
+        assert found[f"--{name.replace('_', '-')}"].show_default == shown, name
     assert {option.name for option in found.values()} <= {*inspect.signature(whalescan.train).parameters, "output"}
 
 

@@ -45,13 +45,13 @@ def test_failing_stage_is_timed() -> None:
 def test_the_trace_is_limited_and_the_shares_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(profiling, "MAX_SPANS", 3)
     collected = Profile()
-    collected.add(StageTiming("glance", i * 10**9, 10**9, 10**9, 1, 2) for i in range(5))
+    collected.add(StageTiming("network", i * 10**9, 10**9, 10**9, 1, 2) for i in range(5))
     collected.add([StageTiming("decode", 0, 5 * 10**9, 5 * 10**9, 1, 2)])
     collected.write(tmp_path)
     document = json.loads((tmp_path / "profile.json").read_text())
     assert [event["ts"] for event in document["traceEvents"]] == [0, 1e6, 2e6]
-    assert document["otherData"]["stages_s"] == {"glance": 5, "decode": 5}
-    assert "glance" in stage_shares(tmp_path)
+    assert document["otherData"]["stages_s"] == {"network": 5, "decode": 5}
+    assert "network" in stage_shares(tmp_path)
     assert "50.0%" in stage_shares(tmp_path)
 
 
@@ -67,15 +67,15 @@ def test_a_profiled_run_writes_its_stages(simulated_recordings: Path, tmp_path: 
     assert result.exit_code == 0, result.output
     document = json.loads((tmp_path / "out" / "profile.json").read_text())
     stages = document["otherData"]["stages_s"]
-    assert {"plan", "decode", "resample", "spectrogram", "glance", "complexity", "keep", "tables"} <= set(stages)
+    assert {"plan", "decode", "resample", "spectrogram", "network", "complexity", "keep", "tables"} <= set(stages)
     assert all(seconds >= 0 for seconds in stages.values())
     events = document["traceEvents"]
     assert {"name", "ph", "ts", "dur", "pid", "tid"} == set(events[0])
     chunks = [event for event in events if event["name"] == "chunk"]
-    glances = [event for event in events if event["name"] == "glance"]
-    assert len(glances) >= 3, "one per block, and at least one per recording"
-    for glance in glances:
-        around = [chunk for chunk in chunks if chunk["tid"] == glance["tid"] and _holds(chunk, glance)]
+    networks = [event for event in events if event["name"] == "network"]
+    assert len(networks) >= 3, "one per block, and at least one per recording"
+    for network in networks:
+        around = [chunk for chunk in chunks if chunk["tid"] == network["tid"] and _holds(chunk, network)]
         assert len(around) == 1, "each lies within one chunk, on the same thread"
     assert f"({tmp_path / 'out' / 'profile.json'})" in result.stderr
 

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import whalescan
+from tests.builders import LOW_THRESHOLD
 from whalescan import UsageError
 from whalescan.cli import main
 from whalescan.core import Position
@@ -120,7 +121,7 @@ def test_invalid_positions_are_refused(text: str) -> None:
 @pytest.mark.slow
 def test_report_without_recordings_names_their_paths(simulated_recordings: Path, tmp_path: Path) -> None:
     there = shutil.copytree(simulated_recordings, tmp_path / "there")
-    whalescan.scan(there, tmp_path / "out", hop_s=1.0, threshold=0.3)
+    whalescan.scan(there, tmp_path / "out", hop_s=1.0, threshold=LOW_THRESHOLD)
     shutil.rmtree(there)
     assert CliRunner().invoke(main, ["report", str(tmp_path / "out")]).exit_code == 0
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")

@@ -459,7 +459,9 @@ def test_long_lists_are_truncated_with_a_note() -> None:
 def test_command_repeats_the_run(page: Page) -> None:
     again, command = page.texts["code"]
     assert again == "whalescan run --config run.json -o again"
-    assert command == ("whalescan run '/survey/of recordings' -o again --hop 0.5 --exact --format audacity --format parquet")
+    assert command == (
+        "whalescan run '/survey/of recordings' -o again --hop 0.5 --any-class --format audacity --format parquet"
+    )
 
 
 @given(st.floats(1e-6, 1e9), st.integers(2, 9))

@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import whalescan
-from tests.builders import detection_at
+from tests.builders import LOW_THRESHOLD, detection_at
 from whalescan.audio.excerpts import PLAYBACK_RATE_HZ, Excerpt, playback_wav
 from whalescan.cli import main
 from whalescan.core import ClockSegment, Detection, Recording
@@ -537,7 +537,7 @@ def test_a_blind_reviewer_gets_neither_scores_nor_other_reviews(out: Path) -> No
         page.post("queues", 400, **{"order": "time", **options})
     item = page.review(0, "yes")
     assert (item["is_revealed"], item["other_reviews"]) == (True, {"Ben": "no"})
-    assert item["score"] > 0.3
+    assert item["score"] >= LOW_THRESHOLD
 
 
 def test_a_sample_resumes_and_gives_the_precision_at_its_end(out: Path) -> None:
@@ -658,7 +658,7 @@ def test_invalid_reviews_are_not_stored(out: Path) -> None:
 @pytest.mark.slow
 def test_a_missing_recording_is_named_and_its_detections_can_be_reviewed(simulated_recordings: Path, tmp_path: Path) -> None:
     shutil.copytree(simulated_recordings, tmp_path / "simulated")
-    whalescan.scan(tmp_path / "simulated", tmp_path / "out", hop_s=1.0, threshold=0.3)
+    whalescan.scan(tmp_path / "simulated", tmp_path / "out", hop_s=1.0, threshold=LOW_THRESHOLD)
     (tmp_path / "simulated").rename(tmp_path / "elsewhere")
     page = PageClient(tmp_path / "out")
     item = page.items()[0]

@@ -30,9 +30,10 @@ from whalescan.evaluation import evaluation_report
 from whalescan.scores.score_file import read_scores, write_scores
 from whalescan.scores.validation_store import append_validations
 from whalescan.survey import check
-from whalescan.tables import clip_tables
+from whalescan.tables import clip_tables, csvs
 from whalescan.tables.run_json import read_run_json
-from whalescan.training.examples import Examples
+from whalescan.training import clips
+from whalescan.training.sounds import TrainingSounds
 from whalescan.training.split import Split, split_csv
 
 if TYPE_CHECKING:
@@ -73,20 +74,21 @@ def golden_header(folder: Path, name: str, delimiter: str = ",") -> list[str]:
 
 
 def columns_of_split() -> list[str]:
-    examples = Examples(np.zeros((0, 4), np.float32), np.zeros((0, 1), np.float32), (), np.zeros(0), ())
-    nobody = np.zeros(0, np.bool_)
-    return header(split_csv(examples, Split(nobody, nobody), ["class"]))
+    nothing = TrainingSounds(("class",), 2000)
+    return header(split_csv(nothing, Split(nothing, nothing)))
 
 
 WRITTEN = {
     "Raven table": golden_header(DEFAULT, "deployment.whalescan.sound.selections.txt", "\t"),
     "detections.csv": golden_header(DEFAULT, "detections.csv"),
+    "detections_compared.csv": list(csvs.COMPARED_COLUMNS),
     "hourly.csv and daily.csv": golden_header(DEFAULT, "hourly.csv"),
     "gaps.csv": golden_header(DEFAULT, "gaps.csv"),
     "files.csv": golden_header(DEFAULT, "files.csv"),
     "check.csv": header(csv_bytes(check.CHECK_COLUMNS, [])),
     "clips.csv": header(clip_tables.clips_csv([])),
     "train.csv": header(clip_tables.training_csv([])),
+    "time_order.csv": list(clips.ORDER_COLUMNS),
     "split.csv": columns_of_split(),
     "curve.csv": golden_header(EVALUATION, "curve.csv"),
     "recordings.csv": golden_header(EVALUATION, "recordings.csv"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,8 +14,8 @@ import pytest
 import soundfile
 
 import whalescan
-from tests.builders import XwavRawFile, write_sound, write_xwav
-from whalescan import Status
+from tests.builders import LOW_THRESHOLD, XwavRawFile, write_sound, write_xwav
+from whalescan import Detection, Status
 from whalescan.engine import chunking
 from whalescan.options import TableOptions
 from whalescan.survey.run import detect
@@ -67,7 +69,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
     for minute in range(5):
         local = at("2 10:00:00") + timedelta(minutes=minute)
         write(f"c/NOPP_EST_{local:%Y%m%d_%H%M%S}.wav", local + timedelta(hours=5), 20, 20 * minute)
-    whalescan.scan(folder, out, hop_s=0.5, threshold=0.3)
+    whalescan.scan(folder, out, hop_s=0.5, threshold=LOW_THRESHOLD)
     return folder, out, truth
 
 
@@ -149,22 +151,31 @@ def test_contiguous_files_have_the_detections_of_one_file(deployment: Deployment
     parts = [folder / "a/AMAR7.20261231T235930Z.wav", *sorted((folder / "b").glob("AMAR7.20270101T0000*.wav"))]
     assert len(parts) == 3
     write_sound(tmp_path / "whole.wav", np.concatenate([soundfile.read(p, dtype="int16")[0] for p in parts]), RATE)
-    whole = whalescan.scan(tmp_path / "whole.wav", hop_s=0.5, threshold=0.3).detections
-    table = pd.read_csv(out / "detections.csv").set_index("recording")
+    whole = whalescan.scan(tmp_path / "whole.wav", hop_s=0.5, threshold=LOW_THRESHOLD).detections
     begins_s = {"a/AMAR7.20261231T235930Z": 0, "b/AMAR7.20270101T000000Z": 30, "b/AMAR7.20270101T000045Z": 75.5}
-    found = sorted(
-        begin + row.begin_s
-        for name, begin in begins_s.items()
-        if name in table.index
-        for row in table.loc[[name]].itertuples()
-    )
-    # the grid of each file begins with it, so that boxes beside a border may differ by what other windows saw of them
-    np.testing.assert_allclose(found, [call.begin_s for call in whole], atol=0.3)
+    parts_calls = [
+        replace(call, begin_s=call.begin_s + begins_s[call.recording], end_s=call.end_s + begins_s[call.recording])
+        for call in whalescan.open_run(out).detections
+        if call.recording in begins_s
+    ]
+    check_same_calls(parts_calls, whole)
+
+
+def check_same_calls(some: Iterable[Detection], others: Iterable[Detection]) -> None:
+    """Check that each clear detection is among the others. Columns begin with each file, so scores differ a little."""
+    some, others = list(some), list(others)
+    for these, those in ((some, others), (others, some)):
+        clear = [one for one in these if one.score and one.score >= 0.5]
+        assert len(clear) > 1
+        for one in clear:
+            middle_s = (one.begin_s + one.end_s) / 2
+            near = [other for other in those if abs((other.begin_s + other.end_s) / 2 - middle_s) < 0.3]
+            assert len(near) == 1, one
 
 
 def test_order_of_input_and_interruptions_change_no_byte(deployment: Deployment, tmp_path: Path) -> None:
     folder, out, _ = deployment
-    whalescan.scan(sorted(folder.iterdir(), reverse=True), tmp_path / "other", hop_s=0.5, threshold=0.3)
+    whalescan.scan(sorted(folder.iterdir(), reverse=True), tmp_path / "other", hop_s=0.5, threshold=LOW_THRESHOLD)
     assert (tmp_path / "other/gaps.csv").read_bytes() == (out / "gaps.csv").read_bytes()
     assert (tmp_path / "other/daily.csv").read_bytes() == (out / "daily.csv").read_bytes()
 
@@ -207,20 +218,15 @@ def harp(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[XwavRawFi
 @pytest.mark.parametrize("hop", [0.25, 1.0, 2.0])
 def test_pauses_within_an_xwav(harp: tuple[Path, list[XwavRawFile]], tmp_path: Path, hop: float) -> None:
     folder, raws = harp
-    survey = whalescan.scan(folder, tmp_path, hop_s=hop, threshold=0.3)
+    survey = whalescan.scan(folder, tmp_path, hop_s=hop, threshold=LOW_THRESHOLD)
     (file,) = survey.files
     gaps, daily = read(tmp_path, "gaps.csv"), read(tmp_path, "daily.csv")
     duration_s = sum(raw.n_frames for raw in raws) / RATE
     assert daily["recorded_s"].sum() == pytest.approx(duration_s, abs=1e-5)
     assert daily["analysed_s"].sum() == pytest.approx(file.outcome.analysed_s, abs=1e-5)
     assert gaps.loc[gaps["kind"] == "gap", "seconds"].tolist() == pytest.approx([400, 4000], abs=0.002)
-    unheard_s = gaps.loc[gaps["kind"] == "unreadable", "seconds"].sum()
-    assert duration_s - file.outcome.analysed_s == pytest.approx(unheard_s, abs=1e-5)
-    if hop <= 1:
-        assert survey.exit_code == 0
-    else:
-        assert survey.exit_code == 3
-        assert "no window" in file.outcome.problem
+    assert file.outcome.analysed_s == pytest.approx(duration_s, abs=1e-5)
+    assert survey.exit_code == 0
     edges_s = np.cumsum([0, *(raw.n_frames for raw in raws)]) / RATE
     assert len(survey.detections) > 2
     for call, row in zip(survey.detections, read(tmp_path, "detections.csv").itertuples(), strict=True):
@@ -250,11 +256,11 @@ def test_chunks_change_no_byte_at_discontinuities_and_borders(
     shutil.copytree(harp[0], folder / "harp")
     for name in ("a", "b"):
         shutil.copytree(deployment[0] / name, folder / name)
-    whalescan.scan(folder, tmp_path / "one", hop_s=0.5, threshold=0.3, batch_size=4)
+    whalescan.scan(folder, tmp_path / "one", hop_s=0.5, threshold=LOW_THRESHOLD, batch_size=4)
     for chunk_s in (4, 17):
         monkeypatch.setattr(chunking, "CHUNK_S", chunk_s)
         other = tmp_path / f"{chunk_s}"
-        whalescan.scan(folder, other, hop_s=0.5, threshold=0.3, batch_size=4)
+        whalescan.scan(folder, other, hop_s=0.5, threshold=LOW_THRESHOLD, batch_size=4)
         for path in (tmp_path / "one").rglob("*"):
             if path.suffix in (".csv", ".txt"):
                 assert path.read_bytes() == (other / path.relative_to(tmp_path / "one")).read_bytes(), path
@@ -268,15 +274,14 @@ def test_many_short_files_have_the_detections_of_one(simulated_recordings: Path,
         write_sound(
             tmp_path / f"in/x_{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z.wav", samples[first:][:1000], RATE
         )
-    calls = whalescan.scan(tmp_path / "in", tmp_path / "out", hop_s=0.25).detections
-    whole = whalescan.scan(next(simulated_recordings.glob("*.wav")), hop_s=0.25).detections
-    table = read(tmp_path / "out", "detections.csv")
-    begins_s = [(start - begin).total_seconds() for start in table["start_utc"].dt.to_pydatetime()]
-    assert len(whole) > 1
-    np.testing.assert_allclose(begins_s, [call.begin_s for call in whole], atol=2e-3)
-    np.testing.assert_allclose(
-        [call.end_s - call.begin_s for call in calls], [c.end_s - c.begin_s for c in whole], atol=1e-3
-    )
+    survey = whalescan.scan(tmp_path / "in", hop_s=0.25, threshold=LOW_THRESHOLD)
+    whole = whalescan.scan(next(simulated_recordings.glob("*.wav")), hop_s=0.25, threshold=LOW_THRESHOLD).detections
+    begins_s = {file.name: (file.start_utc - begin).total_seconds() for file in survey.files if file.start_utc is not None}
+    calls = [
+        replace(call, begin_s=call.begin_s + begins_s[call.recording], end_s=call.end_s + begins_s[call.recording])
+        for call in survey.detections
+    ]
+    check_same_calls(calls, whole)
 
 
 def test_unreadable_channel_does_not_reduce_the_effort_of_the_other(simulated_recordings: Path, tmp_path: Path) -> None:
@@ -284,7 +289,7 @@ def test_unreadable_channel_does_not_reduce_the_effort_of_the_other(simulated_re
     both = np.stack([samples, np.zeros_like(samples)], axis=1)
     write_sound(tmp_path / "in/x_20270101T000000Z.wav", both, RATE)
     write_sound(tmp_path / "in/y_20270101T010000Z.wav", samples, RATE)
-    survey = whalescan.scan(tmp_path / "in", tmp_path / "all", hop_s=0.5, channel="all")
+    survey = whalescan.scan(tmp_path / "in", tmp_path / "all", hop_s=0.5, channel="all", threshold=LOW_THRESHOLD)
     assert [row.outcome.status for row in survey.files] == [Status.PARTIAL, Status.DONE]
     assert "channel 2" in survey.files[0].outcome.problem
     hours = read(tmp_path / "all", "hourly.csv")

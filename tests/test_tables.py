@@ -13,9 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import make_golden as golden
 from tests.builders import SHARED, make_recording
 from whalescan import Annotation, Detection, Outcome, Recording, Status, TableError, WindowGrid, read_selections
-from whalescan.core import GapKind, MissingSpan, OutputError, RecordingResult, WindowScores, files
+from whalescan.core import (
+    ColumnGrid,
+    ColumnScores,
+    GapKind,
+    MissingSpan,
+    OutputError,
+    RecordingResult,
+    WindowScores,
+    files,
+)
 from whalescan.core.text import iso_utc
 from whalescan.scores.score_file import ScoreFile, read_scores, score_path, write_scores
 from whalescan.tables import csvs, raven
@@ -218,17 +228,33 @@ def test_times_are_utc_to_the_millisecond(moment: datetime | None, text: str) ->
 
 def test_scores_are_read_as_written(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
-    windows = WindowScores(*(random.random((5, n)).astype(np.float32) for n in (1, 4, 4)))
+    windows = WindowScores(*(random.random((5, n)).astype(np.float32) for n in (1, 4)))
+    columns = ColumnScores(*(random.random((7, n)).astype(np.float32) for n in (1, 4, 4)))
     losses = MissingSpan(0, 3, GapKind.UNREADABLE), MissingSpan(9, 13, GapKind.DROPOUT)
     scores = ScoreFile(
-        recording("deep/a"), 2, WindowGrid(2000, 4000, 500), ("NARW upcall",), windows, 20, (7,), losses, "at 5 s", "{}"
+        recording=recording("deep/a"),
+        channel=2,
+        grid=WindowGrid(2000, 4000, 500),
+        classes=("NARW upcall",),
+        windows=windows,
+        column_grid=ColumnGrid(2000, 512),
+        columns=columns,
+        reach_samples=20,
+        discontinuities=(7,),
+        missing_spans=losses,
+        problem="at 5 s",
+        fingerprint="{}",
     )
     write_scores(tmp_path, scores)
     read = read_scores(score_path(tmp_path, "deep/a", 2))
     assert (read.recording, read.channel, read.grid, read.classes) == (scores.recording, 2, scores.grid, scores.classes)
     assert (read.reach_samples, read.discontinuities) == (20, (7,))
     assert (read.missing_spans, read.missing_samples, read.problem, read.fingerprint) == (losses, 7, "at 5 s", "{}")
+    assert read.column_grid == scores.column_grid
     np.testing.assert_array_equal(read.windows.scores, windows.scores)
+    np.testing.assert_array_equal(read.columns.log_odds, columns.log_odds)
+    np.testing.assert_array_equal(read.columns.boxes, columns.boxes)
+    np.testing.assert_array_equal(read.columns.complexity, columns.complexity)
     with np.load(score_path(tmp_path, "deep/a", 2), allow_pickle=False) as file:
         assert {"scores", "classes", "hop_samples", "window_samples", "rate_hz", "complexity"} <= set(file)
 
@@ -245,6 +271,23 @@ def test_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pyte
         files.write_atomically(path, b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["x.csv"]
     assert path.read_bytes() == b"old"
+
+
+def test_arrays_of_a_later_version_are_ignored(tmp_path: Path) -> None:
+    path = next((golden.OUT / "scores").glob("*.npz"))
+    with np.load(path, allow_pickle=False) as file:
+        np.savez(tmp_path / path.name, **dict(file), levels=np.zeros(3))
+    np.testing.assert_array_equal(read_scores(tmp_path / path.name).windows.scores, read_scores(path).windows.scores)
+
+
+@pytest.mark.parametrize(("changed", "message"), [({}, "0.7 or older"), ({"format": 3}, "newer version")])
+def test_scores_of_other_versions_are_refused(tmp_path: Path, changed: dict[str, int], message: str) -> None:
+    path = next((golden.OUT / "scores").glob("*.npz"))
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: array for name, array in file.items() if name != "format"}
+    np.savez(tmp_path / path.name, **arrays | {name: np.array(value) for name, value in changed.items()})
+    with pytest.raises(TableError, match=rf"{path.name}.*{message}"):
+        read_scores(tmp_path / path.name)
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"hello"])

@@ -1,10 +1,14 @@
-"""Training: recipe, checkpoints, initial weights, held-out metrics, augmentation."""
+"""Training: recipe, steps, checkpoints, initial weights, fine-tuning, and what bad input gets."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,97 +16,174 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from safetensors.torch import load_file, save_file
+from click.testing import CliRunner
+from safetensors.torch import save_file
 
-from tests.tiny_network import ARCHITECTURE, use_tiny_network
-from whalescan import ModelError, UsageError, load_model
-from whalescan.core import Annotation, FloatArray
-from whalescan.detector.frontend import FrontEnd
+from whalescan import ModelError, OutputError, UsageError, load_model
+from whalescan.cli import main
+from whalescan.core import Annotation
+from whalescan.core.files import write_atomically
 from whalescan.detector.model_file import load_detector, write_model
-from whalescan.detector.model_spec import UPCALL, FrontEndOptions
+from whalescan.detector.model_spec import ARCHITECTURE, UPCALL, FrontEndOptions, NetworkOptions
 from whalescan.detector.network import Detector
 from whalescan.tables.raven import annotation_bytes
-from whalescan.training import augmentation, initial_weights
-from whalescan.training import train as training
-from whalescan.training.augmentation import AugmentationOptions
-from whalescan.training.datasets import DataOptions, read_dataset
+from whalescan.training import checkpoints, initial_weights, training_run
+from whalescan.training.checkpoints import checkpoint_path, read_checkpoint
+from whalescan.training.labels import DataOptions
+from whalescan.training.sequence_options import SequenceOptions
 from whalescan.training.simulation import upcall
 from whalescan.training.train import train, train_model
-from whalescan.training.trainer import Trainer, TrainingSet, checkpoint_path, read_checkpoint, strongest_boxes
-from whalescan.training.training_options import FINE_TUNING, TrainData, TrainingRunOptions, TrainOptions
-from whalescan.training.training_report import ClassMetrics, Epoch, HeldOutMetrics, best_epoch, logits_of, measure_held_out
+from whalescan.training.trainer import Trainer, masked
+from whalescan.training.training_options import (
+    FINE_TUNING,
+    LossOptions,
+    MaskOptions,
+    TrainData,
+    TrainingRunOptions,
+    TrainOptions,
+)
 
-SMALL = TrainOptions(epochs=1, batch_size=8, least_batches=2, average_steps=1, validation_share=0.3)
-CPU = torch.device("cpu")
+NETWORK = NetworkOptions(middle_blocks=(), exit_channels=1024)
+SHORT = SequenceOptions(length_s=6.4)
+SMALL = TrainOptions(
+    network=NETWORK, steps=4, batch_size=2, average_steps=1, validation_steps=100, validation_share=0.3, sequences=SHORT
+)
+SMALL_FINE_TUNING = replace(FINE_TUNING, steps=2, batch_size=2, average_steps=1, sequences=SHORT)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _tiny_network() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        use_tiny_network(patch)
-        yield
+def _one_thread() -> Iterator[None]:
+    """Sums are the same in each training only with one number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def quiet(report: Callable[[str], None] = print) -> TrainingRunOptions:
+    return TrainingRunOptions("cpu", quiet=True, report=report, checkpoint_steps=2)
+
+
+def write_clips(root: Path, labels: list[str], seed: int = 1) -> Path:
+    """Write clips in the Kaggle layout; those labelled 1 hold a loud call."""
+    (root / "train").mkdir(parents=True)
+    random = np.random.default_rng(seed)
+    rows = ["clip_name,label"]
+    for i, label in enumerate(labels):
+        clip = 0.01 * random.standard_normal(4000)
+        if label == "1":
+            call, _, _ = upcall(2000, random)
+            clip[800 : 800 + len(call)] += 0.05 * call
+        soundfile.write(root / "train" / f"train{i}.aiff", clip, 2000)
+        rows.append(f"train{i}.aiff,{label}")
+    (root / "train.csv").write_text("\n".join(rows))
+    return root
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty clips in the Kaggle layout, half of them with a call."""
-    root = tmp_path_factory.mktemp("clips")
-    (root / "train").mkdir()
-    random = np.random.default_rng(1)
-    rows = ["clip_name,label"]
-    for i in range(40):
-        clip = 0.01 * random.standard_normal(4000)
-        if i % 2:
-            call, _, _ = upcall(2000, random)
-            clip[800 : 800 + len(call)] += 0.05 * call
-        soundfile.write(root / "train" / f"train{i}.aiff", clip, 2000)
-        rows.append(f"train{i}.aiff,{i % 2}")
-    (root / "train.csv").write_text("\n".join(rows))
-    return root
+    """Forty clips, half of them with a call."""
+    return write_clips(tmp_path_factory.mktemp("clips") / "clips", ["0", "1"] * 20)
 
 
 @pytest.fixture(scope="module")
 def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of the right shapes; no test needs the real ones."""
     torch.manual_seed(3)
-    state = Detector(ARCHITECTURE, FrontEndOptions(), 1).network.state_dict()
+    state = Detector(ARCHITECTURE, FrontEndOptions(), NETWORK, 1).network.state_dict()
     path = tmp_path_factory.mktemp("weights") / "imagenet.safetensors"
-    save_file({name: tensor.contiguous() for name, tensor in state.items() if not name.startswith("fc.")}, path)
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path)
     return path
 
 
 @pytest.fixture(scope="module")
-def trained_model(clips: Path, imagenet: Path, simulated_recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of two epochs, with the files beside it."""
-    path = tmp_path_factory.mktemp("trained_model") / "model.safetensors"
-    train_model(
-        TrainData((clips,), (str(simulated_recordings),), imagenet), path, TWO_EPOCHS, TrainingRunOptions(quiet=True)
-    )
+def trained_model(clips: Path, imagenet: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of four steps, with the files beside it."""
+    path = tmp_path_factory.mktemp("trained") / "model.safetensors"
+    train_model(TrainData((clips,), imagenet=imagenet), path, SMALL, quiet())
     return path
 
 
-TWO_EPOCHS = replace(SMALL, epochs=2, soften_after_epoch=1)
+# ---------------------------------------------------------------------------------------------- interruptions
+
+
+def interrupted_at(step: int, error: BaseException) -> Callable[..., float]:
+    """Return a method for `Trainer.step` that raises at a step, counted from 0."""
+    take_step = Trainer.step
+
+    def step_or_raise(self: Trainer, *args: object) -> float:
+        if self.n_steps == step:
+            raise error
+        return take_step(self, *args)  # type: ignore[arg-type]
+
+    return step_or_raise
 
 
 @pytest.mark.slow
 def test_interrupted_training_gives_the_same_model(
-    clips: Path, imagenet: Path, simulated_recordings: Path, trained_model: Path, tmp_path: Path
+    clips: Path, imagenet: Path, trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     messages: list[str] = []
-
-    def interrupt_second_epoch(line: str) -> None:
-        messages.append(line)
-        if line.startswith("epoch 2"):
-            raise KeyboardInterrupt
-
-    data, output = TrainData((clips,), (str(simulated_recordings),), imagenet), tmp_path / "model.safetensors"
-    with pytest.raises(KeyboardInterrupt):
-        train_model(data, output, TWO_EPOCHS, TrainingRunOptions(quiet=True, report=interrupt_second_epoch))
-    assert checkpoint_path(output).exists()
-    train_model(data, output, TWO_EPOCHS, TrainingRunOptions(quiet=True, report=messages.append))
-    assert sum("resumes after epoch 1" in line for line in messages) == 1
+    data, output = TrainData((clips,), imagenet=imagenet), tmp_path / "model.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", interrupted_at(3, KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            train_model(data, output, SMALL, quiet(messages.append))
+    assert "2 of 4 steps are kept" in messages[-1]
+    assert not output.exists()
+    result = train_model(data, output, SMALL, quiet(messages.append))
+    assert sum("resumes after step 2" in line for line in messages) == 1
     assert output.read_bytes() == trained_model.read_bytes()
+    assert len(result.losses) == 4
     assert not checkpoint_path(output).exists()
+
+
+def _train_until_killed(data: TrainData, output: Path) -> None:
+    torch.set_num_threads(1)
+    train_model(data, output, replace(SMALL, steps=10_000), quiet())
+
+
+@pytest.mark.slow
+def test_killed_training_leaves_a_whole_checkpoint(clips: Path, imagenet: Path, tmp_path: Path) -> None:
+    output = tmp_path / "model.safetensors"
+    data = TrainData((clips,), imagenet=imagenet)
+    process = multiprocessing.get_context("spawn").Process(target=_train_until_killed, args=(data, output))
+    process.start()
+    assert process.pid is not None
+    while not checkpoint_path(output).exists() and process.is_alive():
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert not output.exists()
+    messages: list[str] = []
+    run_options = quiet(messages.append)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "step", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train_model(data, output, replace(SMALL, steps=10_000), run_options)
+    assert any("resumes after step" in line for line in messages)
+
+
+@pytest.mark.slow
+def test_full_disk_keeps_the_last_checkpoint(
+    clips: Path, imagenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Path] = []
+
+    def until_full(path: Path, content: bytes) -> None:
+        if written:
+            raise OutputError(f"{path}: cannot be written (No space left on device)")
+        written.append(path)
+        write_atomically(path, content)
+
+    monkeypatch.setattr(checkpoints, "write_atomically", until_full)
+    messages: list[str] = []
+    output = tmp_path / "model.safetensors"
+    with pytest.raises(OutputError, match="No space left"):
+        train_model(TrainData((clips,), imagenet=imagenet), output, SMALL, quiet(messages.append))
+    assert "2 of 4 steps are kept" in messages[-1]
+    assert written == [checkpoint_path(output)]
+    assert checkpoint_path(output).is_file()
 
 
 def test_unusable_checkpoints(trained_model: Path, tmp_path: Path) -> None:
@@ -112,122 +193,182 @@ def test_unusable_checkpoints(trained_model: Path, tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path / "damaged", "x") is None
 
 
+# ---------------------------------------------------------------------------------------------- the model and its files
+
+
+@pytest.mark.slow
 def test_files_beside_the_model(trained_model: Path) -> None:
     metrics = json.loads(trained_model.with_suffix(".metrics.json").read_text())
     model = load_model(trained_model)
-    assert [epoch["number"] for epoch in metrics["epochs"]] == [1, 2]
-    assert model.spec.metrics["held-out examples"]["epoch"] == metrics["kept_epoch"]
+    assert [one["step"] for one in metrics["progress"]] == [4]
+    assert len(metrics["losses"]) == 4
+    assert metrics["validated"]
+    assert model.spec.network == NETWORK
     assert model.spec.training["recipe"]["seed"] == SMALL.seed
+    stored = model.spec.metrics["held-back sound"]
+    assert stored["classes"] == metrics["progress"][-1]["classes"]
+    assert "joined held-back clips" in stored["sound"]
+    (validation,) = model.spec.validation
+    assert validation.sound == stored["sound"]
+    assert 0 < validation.hours < 0.02
     with trained_model.with_suffix(".split.csv").open() as file:
         sides = [row["side"] for row in csv.DictReader(file)]
-    assert (sides.count("training"), sides.count("validation")) == (metrics["n_learning"], metrics["n_held_out"])
     assert len(sides) == 40
+    assert sides.count("training") == model.spec.training["training sound"]["n_clips"]
     assert trained_model.with_suffix(".curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_fine_tuning_trains_the_head_first(clips: Path, trained_model: Path, tmp_path: Path) -> None:
-    output = tmp_path / "own.safetensors"
-    options = replace(FINE_TUNING, epochs=1, frozen_epochs=1, average_steps=1, least_batches=3)
+@pytest.mark.slow
+def test_train_with_plain_arguments(
+    clips: Path, trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_run, "_not_better", lambda *_: "worse")
     messages: list[str] = []
-    train_model(
-        TrainData((clips,), start_from=str(trained_model)),
+    output = tmp_path / "m.safetensors"
+    result = train(
+        str(clips),
         output,
-        options,
-        TrainingRunOptions(quiet=True, report=messages.append),
+        start_from=trained_model,
+        steps=1,
+        batch_size=2,
+        validation_share=0.3,
+        threshold=0.25,
+        keep_anyway=True,
+        device="cpu",
+        report=messages.append,
     )
-    before, after = (load_detector(load_model(path)).network.state_dict() for path in (trained_model, output))
-    moved = {name for name in before if not torch.allclose(before[name], after[name], atol=1e-6)}
-    assert moved
-    assert moved <= {"fc.weight", "fc.bias"}, "neither the weights of the body nor its statistics"
-    assert load_model(output).spec.training["started_from"] == trained_model.stem
-    assert "starting from model" in messages
-    assert load_model(output).spec.calibration == load_model(trained_model).spec.calibration, (
-        "fitted on continuous recordings, not on a few clips"
-    )
-
-
-@pytest.mark.slow
-def test_fine_tuning_with_other_classes(simulated_recordings: Path, trained_model: Path, tmp_path: Path) -> None:
-    messages: list[str] = []
-    data = TrainData(
-        (simulated_recordings,), start_from=str(trained_model), selection=DataOptions(renamed=(("NARW upcall", "moan"),))
-    )
-    options = replace(FINE_TUNING, epochs=1, least_batches=3)
-    trained = train_model(
-        data, tmp_path / "moan.safetensors", options, TrainingRunOptions(quiet=True, report=messages.append)
-    )
-    assert load_model(tmp_path / "moan.safetensors").spec.classes == ("moan",)
-    assert any("the head for moan is new" in line for line in messages)
-    assert trained.kept.validation is None, "three recordings of one day are one group, and nothing can be held out"
-    assert not json.loads((tmp_path / "moan.metrics.json").read_text())["validated"]
-
-
-def test_train_with_plain_arguments(clips: Path, imagenet: Path, tmp_path: Path) -> None:
-    messages: list[str] = []
-    options = {"epochs": 1, "batch_size": 2, "validation_share": 0.3}
-    result = train(str(clips), tmp_path / "m.safetensors", weights=imagenet, report=messages.append, **options)  # type: ignore[arg-type]
     frame = result.to_frame()
-    assert frame["epoch"].tolist() == [1]
-    assert {"loss", "held_out_loss", f"{UPCALL}: auc"} <= set(frame.columns)
-    assert any(message.startswith("epoch 1") for message in messages)
-    recipe = load_model(result.model).spec.training["recipe"]
-    assert (recipe["batch_size"], recipe["augmentation"]["sea_share"]) == (2, 0.0), "keys of the format stay"
+    assert frame["step"].tolist() == [1]
+    assert {"loss", f"{UPCALL}: average_precision", f"{UPCALL}: clips_auc"} <= set(frame.columns)
+    assert any(message.startswith("step 1: loss") for message in messages)
+    assert any("worse; the trained weights are written anyway" in message for message in messages)
+    assert not result.keeps_start
+    spec = load_model(output).spec
+    assert spec.thresholds == (0.25,)
+    assert (spec.training["recipe"]["batch_size"], spec.training["started_from"]) == (2, "model")
 
 
-def test_initial_head_threshold_and_calibration_by_class(trained_model: Path, tmp_path: Path) -> None:
-    model = load_model(trained_model)
-    two = replace(model.spec, classes=("b", "a"), thresholds=(0.3, 0.7), calibration=((2.0, 1.0), (3.0, 2.0)))
-    torch.manual_seed(2)
-    path = tmp_path / "two.safetensors"
-    write_model(path, Detector(two.architecture, two.front_end, 2), two)
-    start = load_model(path)
-    state = initial_weights.load_initial_weights(start, None, SMALL)
-    spec = initial_weights.initial_spec(start, two.front_end, ("a", "b", "new"), SMALL)
-    assert (spec.thresholds, spec.calibration) == ((0.7, 0.3, 0.5), ((3.0, 2.0), (2.0, 1.0), (1.0, 0.0)))
-    head = initial_weights.initial_detector(spec, start, state).network.state_dict()["fc.weight"]
-    torch.testing.assert_close(head[:2], state["fc.weight"][[1, 0]], atol=0, rtol=0)
+def test_options_of_the_command_line() -> None:
+    text = CliRunner().invoke(main, ["train", "--help"]).output
+    for option in ("--steps", "--false-positives-per-hour", "--keep-anyway", "--learning-rate"):
+        assert option in text
+    for option in ("--epochs", "--patience", "--hard-share", "--frozen-epochs", "middle"):
+        assert option not in text
+    assert CliRunner().invoke(main, ["train-glance", "--help"]).exit_code == 2
+
+
+# ---------------------------------------------------------------------------------------------- fine-tuning
+
+
+def weights_of(path: Path) -> dict[str, torch.Tensor]:
+    return load_detector(load_model(path)).state_dict()
+
+
+def is_same(one: Path, other: Path) -> bool:
+    before, after = weights_of(one), weights_of(other)
+    return all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
 
 
 @pytest.mark.slow
-def test_fine_tuning_on_three_calls(trained_model: Path, tmp_path: Path) -> None:
-    """Train on three calls: several passes per epoch, and an average that mostly consists of trained weights."""
+def test_weights_that_are_not_better_are_not_kept(
+    clips: Path, trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages: list[str] = []
+    data = TrainData((clips,), start_from=str(trained_model))
+    monkeypatch.setattr(training_run, "probability_of_gain", lambda *_: 0.5)
+    output = tmp_path / "own.safetensors"
+    result = train_model(data, output, SMALL_FINE_TUNING, quiet(messages.append))
+    assert result.keeps_start
+    assert result.metrics == result.before
+    assert is_same(output, trained_model)
+    text = "\n".join(messages)
+    assert f"{UPCALL}, before: " in text
+    assert f"{UPCALL}, after: " in text
+    assert "the weights of model are kept" in text
+    spec = load_model(output).spec
+    assert spec.validation
+    assert set(spec.metrics["held-back sound"]) == {"sound", "classes", "before training", "after training"}
+
+
+@pytest.mark.slow
+def test_trained_weights_are_written_where_they_are_better(
+    clips: Path, trained_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = TrainData((clips,), start_from=str(trained_model))
+    monkeypatch.setattr(training_run, "_not_better", lambda *_: "")
+    better = tmp_path / "better.safetensors"
+    assert not train_model(data, better, SMALL_FINE_TUNING, quiet()).keeps_start
+    assert not is_same(better, trained_model)
+    before, after = weights_of(trained_model), weights_of(better)
+    statistics = [name for name in before if name.endswith("running_mean")]
+    assert all(torch.equal(before[name], after[name]) for name in statistics)
+
+
+def write_annotated(folder: Path, calls_at_s: list[float], label: str = "moan", length_s: int = 60) -> Path:
+    """Write a recording with tones, and its table."""
     random = np.random.default_rng(5)
-    sound = 0.02 * random.standard_normal(2000 * 60)
+    sound = 0.02 * random.standard_normal(2000 * length_s)
     calls = []
-    for at_s in (10, 25, 40):
+    for at_s in calls_at_s:
         tone = np.sin(2 * np.pi * 300 * np.arange(2000) / 2000) * np.hanning(2000)
-        sound[at_s * 2000 : (at_s + 1) * 2000] += 0.3 * tone
-        calls.append(Annotation(at_s, at_s + 1, 250, 350, "moan"))
-    folder = tmp_path / "own"
+        begin = round(at_s * 2000)
+        sound[begin : begin + 2000] += 0.3 * tone
+        calls.append(Annotation(at_s, at_s + 1, 250, 350, label))
     folder.mkdir()
     soundfile.write(folder / "a.wav", sound, 2000)
     (folder / "a.selections.txt").write_bytes(annotation_bytes(calls))
+    return folder
+
+
+@pytest.mark.slow
+def test_one_recording_of_another_class(trained_model: Path, tmp_path: Path) -> None:
+    """Its last part is held back; a class that the initial model lacks cannot be compared with it."""
+    folder = write_annotated(tmp_path / "own", [8, 16, 24, 32, 40, 48])
+    messages: list[str] = []
     output = tmp_path / "moan.safetensors"
-    options = replace(FINE_TUNING, epochs=5, learning_rate=1e-3)
-    train_model(TrainData((folder,), start_from=str(trained_model)), output, options, TrainingRunOptions(quiet=True))
-    examples = read_dataset((folder,), DataOptions(), 2000, 4000, quiet=True).examples
-    logits = logits_of(load_detector(load_model(output)), examples.windows, CPU)[:, 0]
-    assert logits[examples.holds_call].min() > logits[~examples.holds_call].max()
+    data = TrainData((folder,), start_from=str(trained_model))
+    result = train_model(data, output, SMALL_FINE_TUNING, quiet(messages.append))
+    text = "\n".join(messages)
+    assert "the head for moan is new" in text
+    assert "the last part of each recording" in text
+    assert not result.keeps_start
+    assert result.metrics["moan"].n_calls == 2
+    assert load_model(output).spec.classes == ("moan",)
 
 
 @pytest.mark.slow
-def test_hard_negatives_change_the_second_epoch(
-    clips: Path, imagenet: Path, simulated_recordings: Path, tmp_path: Path
-) -> None:
-    data = TrainData((clips,), (str(simulated_recordings),), imagenet)
-    plain, hard = tmp_path / "plain.safetensors", tmp_path / "hard.safetensors"
-    for path, share in ((plain, 0.0), (hard, 1.0)):
-        train_model(data, path, replace(TWO_EPOCHS, hard_share=share), TrainingRunOptions(quiet=True))
-    losses = [json.loads(path.with_suffix(".metrics.json").read_text())["epochs"] for path in (plain, hard)]
-    assert losses[0][0]["loss"] == losses[1][0]["loss"], "hard negatives are determined after the first epoch"
-    assert losses[0][1]["loss"] != losses[1][1]["loss"]
+def test_too_few_calls_to_hold_one_back(trained_model: Path, tmp_path: Path) -> None:
+    folder = write_annotated(tmp_path / "own", [20], UPCALL)
+    messages: list[str] = []
+    output = tmp_path / "own.safetensors"
+    result = train_model(
+        TrainData((folder,), start_from=str(trained_model)), output, SMALL_FINE_TUNING, quiet(messages.append)
+    )
+    assert result.keeps_start
+    assert any("nothing with a call is held back (1 call in all)" in line for line in messages)
+    assert any("no call is held back" in line for line in messages)
+    assert is_same(output, trained_model)
 
 
-@pytest.mark.slow
-def test_no_training_examples_of_a_class(clips: Path, tmp_path: Path) -> None:
+# ---------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(("labels", "lacking"), [(["1"] * 6, "without a call"), (["0"] * 6, "call")])
+def test_clips_of_one_kind(labels: list[str], lacking: str, imagenet: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=lacking):
+        train_model(
+            TrainData((write_clips(tmp_path / "clips", labels),), imagenet=imagenet),
+            tmp_path / "m.safetensors",
+            SMALL,
+            quiet(),
+        )
+
+
+def test_all_calls_held_out(clips: Path, imagenet: Path, tmp_path: Path) -> None:
     calls = tuple(f"train{i}.aiff" for i in range(1, 40, 2))
-    with pytest.raises(UsageError, match="no training examples left of NARW upcall"):
-        train_model(TrainData((clips,), start_from="default", validation=calls), tmp_path / "m.safetensors")
+    data = TrainData((clips,), imagenet=imagenet, validation=calls)
+    with pytest.raises(UsageError, match="held out"):
+        train_model(data, tmp_path / "m.safetensors", SMALL, quiet())
 
 
 @pytest.mark.parametrize("name", ["model.pt", "folder.safetensors"])
@@ -237,44 +378,6 @@ def test_invalid_output(clips: Path, tmp_path: Path, name: str) -> None:
         train_model(TrainData((clips,)), tmp_path / name)
 
 
-def test_features_of_the_initial_model_stay(clips: Path, trained_model: Path, tmp_path: Path) -> None:
-    data = TrainData((clips,), start_from=str(trained_model))
-    with pytest.raises(UsageError, match="invalid features"):
-        train_model(data, tmp_path / "m.safetensors", replace(SMALL, features="complexity"))
-
-
-@pytest.mark.parametrize("features", ["spectrogram", "complexity"])
-def test_training_with_each_kind_of_features(features: str, clips: Path, imagenet: Path, tmp_path: Path) -> None:
-    output = tmp_path / "m.safetensors"
-    train_model(
-        TrainData((clips,), imagenet=imagenet), output, replace(SMALL, features=features), TrainingRunOptions(quiet=True)
-    )
-    assert load_model(output).spec.front_end.features == features
-
-
-@pytest.mark.slow
-def test_early_stopping(clips: Path, imagenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    aucs = iter([0.7, 0.9, 0.8, 0.85, 0.99])
-
-    def declining(*_: object) -> HeldOutMetrics:
-        return HeldOutMetrics(0.5, {UPCALL: ClassMetrics(next(aucs), 0.5, 0.5, 10, 5)}, ((1.0, 0.0),))
-
-    monkeypatch.setattr(training, "measure_held_out", declining)
-    options = replace(SMALL, epochs=9, patience=2)
-    trained = train_model(
-        TrainData((clips,), imagenet=imagenet), tmp_path / "m.safetensors", options, TrainingRunOptions(quiet=True)
-    )
-    assert (len(trained.epochs), trained.kept.number) == (4, 2)
-
-
-def test_best_epoch() -> None:
-    def epoch(number: int, auc: float, loss: float) -> Epoch:
-        return Epoch(number, 0.1, HeldOutMetrics(loss, {UPCALL: ClassMetrics(auc, 0.5, 0.5, 10, 5)}, ((1.0, 0.0),)))
-
-    assert best_epoch([epoch(1, 0.7, 0.1), epoch(2, 1, 0.5), epoch(3, 1, 0.2), epoch(4, 1, 0.2)]).number == 3
-    assert best_epoch([Epoch(1, 0.2, None), Epoch(2, 0.3, None)]).number == 2
-
-
 def test_unreadable_weights(clips: Path, tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(b"hello")
     for name in ("w.safetensors", "absent.safetensors"):
@@ -282,157 +385,87 @@ def test_unreadable_weights(clips: Path, tmp_path: Path) -> None:
             train_model(TrainData((clips,), imagenet=tmp_path / name), tmp_path / "m.safetensors", SMALL)
 
 
-def test_invalid_recipes() -> None:
-    with pytest.raises(UsageError, match="epochs 0"):
-        TrainOptions(epochs=0)
-    with pytest.raises(UsageError, match=r"validation_share 1"):
-        TrainOptions(validation_share=1.0)
-    with pytest.raises(UsageError, match="batch_size 1"):
-        TrainOptions(batch_size=1)
+def test_features_of_the_initial_model_stay(trained_model: Path) -> None:
+    with pytest.raises(UsageError, match="invalid features"):
+        initial_weights.front_end_options(load_model(trained_model), replace(SMALL, features="complexity"))
+    own = initial_weights.front_end_options(None, replace(SMALL, features="complexity"))
+    assert own.features == "complexity"
 
 
-# ---------------------------------------------------------------------------------------------- validation
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("steps", 0),
+        ("batch_size", 1),
+        ("validation_share", 1.0),
+        ("learning_rate", 0.0),
+        ("threshold", 0.0),
+        ("false_positives_per_hour", 0.0),
+        ("validation_steps", 0),
+    ],
+)
+def test_invalid_recipes(field: str, value: float) -> None:
+    with pytest.raises(UsageError, match=f"invalid {field} {value}"):
+        replace(TrainOptions(), **{field: value})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="invalid soften"):
+        LossOptions(soften=2)
 
 
-def test_held_out_metrics() -> None:
-    targets = np.array([[0, 1], [0, 1], [1, 1], [1, 1]], np.float32)
-    logits = np.array([[-2, 1], [-1, 2], [1, 3], [2, 4]], np.float32)
-    perfect = measure_held_out(targets, logits, ("a", "b"))
-    assert perfect is not None
-    assert [*perfect.classes] == ["a"], "b is never absent"
-    measured = perfect.classes["a"]
-    assert (measured.auc, measured.accuracy, measured.n_calls) == (1, 1, 2)
-    assert perfect.calibration[1] == (1.0, 0.0)
-    reversed_ = measure_held_out(targets, -logits, ("a", "b"))
-    assert reversed_ is not None
-    assert reversed_.auc == 0
-    assert measure_held_out(targets[:, 1:], logits[:, 1:], ("b",)) is None
+def test_options_after_the_last_step_keep_the_checkpoint() -> None:
+    """Another threshold, for instance, continues an interrupted training."""
+    other = replace(SMALL, threshold=0.3, false_positives_per_hour=2, keep_anyway=True)
+    assert other.training_recipe() == SMALL.training_recipe()
+    assert replace(SMALL, seed=1).training_recipe() != SMALL.training_recipe()
 
 
-# ---------------------------------------------------------------------------------------------- trainer
+# ---------------------------------------------------------------------------------------------- initial weights, steps
 
 
-@pytest.mark.slow
-def test_softened_labels_change_the_second_epoch(clips: Path, imagenet: Path, tmp_path: Path) -> None:
-    hard = tmp_path / "hard.safetensors"
-    soft = tmp_path / "soft.safetensors"
-    data = TrainData((clips,), imagenet=imagenet)
-    train_model(data, hard, replace(TWO_EPOCHS, soften=0.0), TrainingRunOptions(quiet=True))
-    train_model(data, soft, TWO_EPOCHS, TrainingRunOptions(quiet=True))
-    losses = [json.loads(path.with_suffix(".metrics.json").read_text())["epochs"] for path in (hard, soft)]
-    assert losses[0][0]["loss"] == losses[1][0]["loss"], "the first epoch is the same"
-    assert losses[0][1]["loss"] != losses[1][1]["loss"]
+def test_initial_head_threshold_and_calibration_by_class(trained_model: Path, tmp_path: Path) -> None:
+    model = load_model(trained_model)
+    two = replace(model.spec, classes=("b", "a"), thresholds=(0.3, 0.7), calibration=((2.0, 1.0), (3.0, 2.0)))
+    torch.manual_seed(2)
+    path = tmp_path / "two.safetensors"
+    write_model(path, Detector(two.architecture, two.front_end, two.network, 2), two)
+    start = load_model(path)
+    state = initial_weights.load_initial_weights(start, None, SMALL)
+    spec = initial_weights.initial_spec(start, two.front_end, ("a", "b", "new"), SMALL)
+    assert (spec.thresholds, spec.calibration) == ((0.7, 0.3, 0.5), ((3.0, 2.0), (2.0, 1.0), (1.0, 0.0)))
+    assert spec.validation == ()
+    head = initial_weights.initial_detector(spec, start, state, seed=1).state_dict()["head.weight"]
+    torch.testing.assert_close(head[:2], state["head.weight"][[1, 0]], atol=0, rtol=0)
 
 
-@pytest.mark.slow
-def test_softened_labels_lie_between_labels_and_predictions(
-    clips: Path, imagenet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def sure(_: Detector, windows: FloatArray, __: torch.device) -> FloatArray:
-        return np.full((len(windows), 1), 30, np.float32)  # a call, each of them
+def sequence_sampler(folder: Path) -> Callable[[int, int], list]:  # type: ignore[type-arg]
+    from whalescan.training.datasets import read_training_sounds
+    from whalescan.training.sequences import SequenceSampler
 
-    def interrupt_second_epoch(line: str) -> None:
-        if line.startswith("epoch 2"):
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(training, "logits_of", sure)
-    output = tmp_path / "m.safetensors"
-    options = replace(TWO_EPOCHS, soften=0.25)
-    with pytest.raises(KeyboardInterrupt):
-        train_model(
-            TrainData((clips,), imagenet=imagenet),
-            output,
-            options,
-            TrainingRunOptions(quiet=True, report=interrupt_second_epoch),
-        )
-    targets = load_file(checkpoint_path(output))["targets"]
-    assert sorted(set(targets.flatten().tolist())) == [0.25, 1.0], "0.25 for 0, as a quarter comes from the prediction"
+    data = TrainData((folder,), selection=DataOptions())
+    sounds = read_training_sounds(data, FrontEndOptions(), quiet=True).sounds
+    return SequenceSampler(sounds, FrontEndOptions(), SHORT, 1).sample
 
 
-def test_samples_of_hard_negatives() -> None:
-    trainer = Trainer(Detector(ARCHITECTURE, FrontEndOptions(), 1), SMALL, 8, CPU)
-    negatives = np.arange(10, dtype=np.float32)[:, None].repeat(4000, axis=1)
-    sampled = trainer.sample_windows(negatives, 50, among=np.array([3, 7]))[:, 0]
-    assert set(sampled.tolist()) == {3.0, 7.0}
-    assert len(set(trainer.sample_windows(negatives, 50)[:, 0].tolist())) > 5
-
-
-def test_frozen_weights_do_not_change() -> None:
+@pytest.mark.parametrize("what", ["loss", "weight"])
+def test_numbers_that_are_not_finite_end_the_training(clips: Path, what: str) -> None:
     torch.manual_seed(1)
-    detector = Detector(ARCHITECTURE, FrontEndOptions(), 1)
-    before = {name: tensor.clone() for name, tensor in detector.network.state_dict().items()}
-    windows = np.random.default_rng(1).standard_normal((8, 4000)).astype(np.float32)
-    training_set = TrainingSet(windows, np.eye(8, 1, dtype=np.float32), strongest_boxes(detector, windows), windows[:0])
-    trainer = Trainer(detector, replace(SMALL, epochs=2, batch_size=4), 8, CPU)
-    assert len(list(trainer.run_epoch(training_set, frozen=True))) == 2
-    moved = {name for name, tensor in detector.network.state_dict().items() if not torch.equal(tensor, before[name])}
-    assert moved == {"fc.weight", "fc.bias"}
-    list(trainer.run_epoch(training_set, frozen=False))
-    assert not torch.equal(detector.network.state_dict()["conv1.weight"], before["conv1.weight"])
-
-
-# ---------------------------------------------------------------------------------------------- augmentation
-
-
-@pytest.fixture
-def random() -> torch.Generator:
-    return torch.Generator().manual_seed(1)
-
-
-BOX = np.array([[1000, 3000, 100, 200]], np.float32)
-
-
-def snr_in_box_db(frontend: FrontEnd, signal: torch.Tensor, noise: torch.Tensor) -> FloatArray:
-    within = augmentation.box_mask(np.repeat(BOX, len(signal), axis=0), frontend.options)
-    powers = [(frontend.power(sound) * within).sum(dim=(1, 2)) for sound in (signal, noise)]
-    return (10 * (powers[0] / powers[1]).log10()).numpy()
-
-
-@pytest.mark.parametrize("kind", ["background", "white"])
-def test_noise_has_the_wanted_snr_in_the_box(kind: str, random: torch.Generator) -> None:
-    frontend = FrontEnd(FrontEndOptions())
-    windows, background = torch.randn(2, 32, 4000, generator=random)
-    in_box = augmentation.box_mask(np.repeat(BOX, 32, axis=0), frontend.options)
-    if kind == "background":
-        options = AugmentationOptions(background_share=1.0, background_snr_db=(6, 6))
-        noisy = augmentation.add_background(windows, background, in_box, frontend, options, random)
-        unchanged = augmentation.add_background(
-            windows, background, in_box, frontend, AugmentationOptions(background_share=0.0), random
-        )
+    detector = Detector(ARCHITECTURE, FrontEndOptions(), NETWORK, 1)
+    trainer = Trainer(detector, SMALL, torch.device("cpu"))
+    sequences = sequence_sampler(clips)(0, 2)
+    before = detector.head.weight.detach().clone()
+    if what == "loss":
+        sequences = [replace(one, samples=np.full_like(one.samples, np.inf)) for one in sequences]
     else:
-        options = AugmentationOptions(noise_share=1.0, noise_snr_db=(6, 6))
-        noisy = augmentation.add_noise(windows, in_box, frontend, options, random)
-        unchanged = augmentation.add_noise(windows, in_box, frontend, AugmentationOptions(noise_share=0.0), random)
-    np.testing.assert_allclose(snr_in_box_db(frontend, windows, noisy - windows), 6, atol=0.01)
-    torch.testing.assert_close(unchanged, windows, atol=0, rtol=0)
+        detector.box_head.weight.register_hook(lambda gradient: torch.full_like(gradient, float("nan")))
+    with pytest.raises(ModelError, match=r"ended at step 1: .*learning_rate"):
+        trainer.step(sequences)
+    assert torch.equal(detector.head.weight, before) == (what == "loss")
 
 
-def test_silence_is_not_added(random: torch.Generator) -> None:
-    frontend = FrontEnd(FrontEndOptions())
-    windows = torch.randn(4, 4000, generator=random)
-    in_box = augmentation.box_mask(np.repeat(BOX, 4, axis=0), frontend.options)
-    options = AugmentationOptions(background_share=1.0)
-    mixed = augmentation.add_background(windows, torch.zeros(4, 4000), in_box, frontend, options, random)
-    torch.testing.assert_close(mixed, windows, atol=0, rtol=0)
-
-
-def test_shift_keeps_every_value(random: torch.Generator) -> None:
-    spectrograms = torch.randn(4, 3, 8, 50, generator=random)
-    shifted = augmentation.shift(spectrograms, 0.02, AugmentationOptions(shift_s=0.1, shift_bins=1), random)
+def test_masks_hide_a_part_and_shifts_keep_every_value() -> None:
+    spectrograms = torch.randn(16, 3, 48, 200, generator=torch.Generator().manual_seed(1))
+    hidden = masked(spectrograms, 31.25, MaskOptions(share=1.0, shift_bins=0), np.random.default_rng(1))
+    assert 0 < (hidden != spectrograms).float().mean() < 0.4
+    shifted = masked(spectrograms, 31.25, MaskOptions(share=0.0), np.random.default_rng(3))
     torch.testing.assert_close(shifted.flatten(1).sort().values, spectrograms.flatten(1).sort().values)
-    assert not torch.equal(shifted, spectrograms)
-
-
-def test_masks(random: torch.Generator) -> None:
-    spectrograms = torch.randn(16, 3, 64, 94, generator=random)
-    masked = augmentation.mask(spectrograms, 0.02, AugmentationOptions(), random)
-    hidden = (masked != spectrograms).float().mean()
-    assert 0 < hidden < 0.4
-
-
-def test_mixup_of_spectrograms_and_targets(random: torch.Generator) -> None:
-    targets = torch.tensor([[0.0], [1.0]] * 8)
-    spectrograms = targets[:, :, None, None].expand(16, 3, 4, 4).clone()
-    mixed, mixed_targets = augmentation.mixup(spectrograms, targets, AugmentationOptions(mixup_alpha=1.0), random)
-    torch.testing.assert_close(mixed[:, 0, 0, 0], mixed_targets[:, 0])
-    assert ((mixed_targets > 0.01) & (mixed_targets < 0.99)).any()
+    again = masked(spectrograms, 31.25, MaskOptions(share=1.0, shift_bins=0), np.random.default_rng(1))
+    assert torch.equal(hidden, again)

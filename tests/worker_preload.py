@@ -22,9 +22,10 @@ from pathlib import Path
 
 from distributed import Worker
 
-from tests.fake_scorer import FakeScorer
+from tests.fake_scorer import CHUNK_S, COLUMNS, FakeScorer
 from whalescan.audio import reading
-from whalescan.core import DiskError, FloatArray, Recording, WindowGrid, WindowScores
+from whalescan.core import BoolArray, ColumnScores, DiskError, FloatArray, Recording
+from whalescan.detector import batching
 from whalescan.engine import worker
 
 FOLDER_VARIABLE = "WHALESCAN_TEST_FOLDER"
@@ -40,15 +41,19 @@ class _MortalScorer(FakeScorer):
     def score(
         self,
         samples: FloatArray,
-        grid: WindowGrid,
-        n_windows: int,
+        n_columns: int,
+        *,
+        is_empty: BoolArray | None = None,
         discontinuities: Sequence[int] = (),
         first_sample: int = 0,
-    ) -> WindowScores:
+    ) -> ColumnScores:
         (self.folder / f"scored-{os.getpid()}").touch()
-        if (self.folder / "deadly").exists() and (samples == DEADLY_SAMPLE).any():
+        own = samples[first_sample : first_sample + COLUMNS.begin_sample(n_columns)]
+        if (self.folder / "deadly").exists() and (own == DEADLY_SAMPLE).any():
             os.kill(os.getpid(), signal.SIGKILL)
-        scores = super(_MortalScorer, self).score(samples, grid, n_windows, discontinuities, first_sample)
+        scores = super(_MortalScorer, self).score(
+            samples, n_columns, is_empty=is_empty, discontinuities=discontinuities, first_sample=first_sample
+        )
         while (self.folder / "hold").exists():
             time.sleep(_POLL_S)
         return scores
@@ -59,7 +64,7 @@ def dask_setup(_worker: Worker) -> None:
     folder = Path(os.environ[FOLDER_VARIABLE])
     read = reading.read
 
-    def load(_path: str, sha256: str, _device: str, _batch_size: int, _exact: bool) -> _MortalScorer:
+    def load(_path: str, sha256: str, _device: str, _batch_size: int) -> _MortalScorer:
         pause = folder / "pause"
         return _MortalScorer(sha256, folder / "chunks.txt", float(pause.read_text()) if pause.exists() else 0, folder=folder)
 
@@ -72,5 +77,6 @@ def dask_setup(_worker: Worker) -> None:
             raise DiskError(f"{recording.path}: its disk did not answer")
         return read(recording, channel, rate_hz, begin, end, following)
 
+    batching.BLOCK_S = CHUNK_S
     worker.cached_scorer = load  # type: ignore[assignment]
     reading.read = watched_read
