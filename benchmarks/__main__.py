@@ -11,11 +11,12 @@ from benchmarks import (
     clips,
     failures,
     false_alarms,
-    glance,
     hops,
     host,
     memory,
     planning,
+    planted,
+    sites,
     speed,
     stages,
     survey,
@@ -24,13 +25,17 @@ from benchmarks import (
 )
 from benchmarks.table import Row, markdown, write_json
 
-_folder = click.argument("folder", type=click.Path(exists=True, path_type=Path))
+_PATH = click.Path(exists=True, path_type=Path)
+_folder = click.argument("folder", type=_PATH)
+_model = click.option("--model", default="default", show_default=True, help="Model file.")
+_without_calls = click.option("--without-calls", multiple=True, required=True, help="Recordings without calls.")
+_aside = click.option("--aside", "ignored", multiple=True, type=click.Path(path_type=Path), help="Selections to ignore.")
 
 
 @click.group()
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the rows to this file, too.")
 def main(json_path: Path | None) -> None:
-    """Run a benchmark on this machine, with the default model."""
+    """Run a benchmark on this machine, with the default model unless stated otherwise."""
 
 
 @main.result_callback()
@@ -42,15 +47,13 @@ def _print(rows: list[Row], json_path: Path | None) -> None:
 
 main.command("speed", help="Throughput, compared with plain PyTorch, and the cost of Dask.")(speed.measure)
 main.command("memory", help="Peak memory with short and long recordings.")(memory.measure)
-main.command("host", help="Throughput of a core where a GPU computes the networks.")(host.measure)
+main.command("host", help="Throughput of a core where a GPU computes the network.")(host.measure)
 main.command("planning", help="Time to plan a survey of 100,000 recordings.")(planning.measure)
 main.command("workers", help="Throughput with 1 to 8 worker processes.")(workers.measure)
-main.command("clips", help="Held-out clips of FOLDER, in float32 and as in a run.")(_folder(clips.measure))
-main.command("false-alarms", help="Detections per hour in FOLDER, which holds no calls.")(_folder(false_alarms.measure))
 
 
 @main.command("stages")
-@click.option("--device", default="cpu", show_default=True, help="Device of spectrograms and networks.")
+@click.option("--device", default="cpu", show_default=True, help="Device of spectrogram and network.")
 def _stages(device: str) -> list[Row]:
     """Throughput of each stage, on one core or a GPU."""
     return stages.measure(device)
@@ -78,47 +81,91 @@ def _survey(recordings: int, chunks: int) -> list[Row]:
     return survey.measure(recordings, chunks)
 
 
-@main.command("glance")
-@click.argument("folders", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--clips", type=click.Path(exists=True, path_type=Path), help="Plant calls from here that were not taught.")
-def _glance(folders: tuple[Path, ...], clips: Path | None) -> list[Row]:
-    """Calls in FOLDERS that are lost by glancing first."""
-    return glance.measure(folders, clips)
-
-
-@main.command("noise")
+@main.command("clips")
 @_folder
-@click.option("--ships", required=True, help="Recordings of ships.")
-@click.option("--humpback", required=True, help="Recordings of humpback song.")
-def _noise(folder: Path, ships: str, humpback: str) -> list[Row]:
-    """Held-out clips of FOLDER under noise."""
-    return clips.in_noise(folder, {"ships": ships, "humpback song": humpback})
+@click.option("--noise", multiple=True, metavar="NAME=RECORDINGS", help="Noise to add, such as ships=FOLDER.")
+@_model
+def _clips(folder: Path, noise: tuple[str, ...], model: str) -> list[Row]:
+    """Held-out clips of FOLDER: as they are, in noise, clipped, resampled, coded."""
+    named = dict(text.split("=", 1) for text in noise)
+    return clips.measure(folder, named, model)
+
+
+@main.command("planted")
+@_folder
+@_without_calls
+@_model
+def _planted(folder: Path, without_calls: tuple[str, ...], model: str) -> list[Row]:
+    """Calls of held-out clips of FOLDER at -3 to 9 dB in recordings without calls."""
+    return planted.planted(folder, without_calls, model)
+
+
+@main.command("pairs")
+@_folder
+@_without_calls
+@_model
+def _pairs(folder: Path, without_calls: tuple[str, ...], model: str) -> list[Row]:
+    """Pairs of calls 1.0 to 1.6 s apart: how often both are found."""
+    return planted.pairs(folder, without_calls, model)
+
+
+@main.command("beside")
+@_folder
+@_without_calls
+@_model
+def _beside(folder: Path, without_calls: tuple[str, ...], model: str) -> list[Row]:
+    """Calls beside a louder knock, tone or ship: the recall that is lost."""
+    return planted.beside(folder, without_calls, model)
+
+
+@main.command("sites")
+@_folder
+@_without_calls
+@click.option("--draws", default=sites.N_DRAWS, show_default=True, help="Sites of each kind.")
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(list(sites.KINDS)), help="Only sites of this kind.")
+@_model
+def _sites(folder: Path, without_calls: tuple[str, ...], draws: int, kinds: tuple[str, ...], model: str) -> list[Row]:
+    """Fine-tuning on simulated new sites; half a day on two cores."""
+    return sites.measure(folder, without_calls, model, draws, kinds)
 
 
 @main.command("hops")
 @_folder
-@click.option("--aside", "ignored", multiple=True, type=click.Path(path_type=Path), help="Selections to ignore.")
+@_aside
 def _hops(folder: Path, ignored: tuple[Path, ...]) -> list[Row]:
-    """Recall and precision in annotated recordings in FOLDER, at several hops."""
+    """Windows of annotated calls in FOLDER, at several hops."""
     return hops.measure(folder, ignored)
+
+
+@main.command("false-alarms")
+@click.argument("folders", nargs=-1, type=_PATH)
+@click.option("--white-noise-hours", default=0, help="Hours of white noise; 0 for none.")
+@_model
+def _false_alarms(folders: tuple[Path, ...], white_noise_hours: int, model: str) -> list[Row]:
+    """Detections per hour in FOLDERS, which hold no calls."""
+    return false_alarms.measure(folders, white_noise_hours, model)
 
 
 @main.command("failures")
 @_folder
-@click.option("--aside", "ignored", multiple=True, type=click.Path(path_type=Path), help="Selections to ignore.")
+@_aside
 @click.option("--picture", "figure_path", required=True, type=click.Path(path_type=Path), help="PNG file to write.")
-def _failures(folder: Path, ignored: tuple[Path, ...], figure_path: Path) -> list[Row]:
-    """Spectrograms of false positives and false negatives in annotated recordings in FOLDER."""
-    return failures.measure(folder, ignored, figure_path)
+@click.option("--each", default=3, show_default=True, help="Number of pictures of each kind.")
+@_model
+def _failures(folder: Path, ignored: tuple[Path, ...], figure_path: Path, each: int, model: str) -> list[Row]:
+    """Spectrograms of hits, misses and false alarms in annotated recordings in FOLDER."""
+    return failures.measure(folder, ignored, figure_path, each, model)
 
 
 @main.command("ablations")
-@_folder
+@click.argument("data", nargs=-1, required=True, type=_PATH)
 @click.option("--weights", required=True, type=click.Path(path_type=Path), help="ImageNet weights.")
 @click.option("--without-calls", multiple=True, help="Recordings without calls.")
-def _ablations(folder: Path, weights: Path, without_calls: tuple[str, ...]) -> list[Row]:
-    """Short trainings on the clips of FOLDER, each with one option changed; hours on two cores."""
-    return ablations.measure(folder, weights, without_calls)
+@click.option("--steps", default=ablations.SHORT.steps, show_default=True, help="Steps of each training.")
+@click.option("--sizes", is_flag=True, help="Train networks of several sizes, not several recipes.")
+def _ablations(data: tuple[Path, ...], weights: Path, without_calls: tuple[str, ...], steps: int, sizes: bool) -> list[Row]:
+    """Short trainings on DATA, each with one option changed; hours on two cores."""
+    return ablations.measure(data, weights, without_calls, steps, sizes)
 
 
 if __name__ == "__main__":

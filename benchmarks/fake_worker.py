@@ -5,28 +5,29 @@ from __future__ import annotations
 import numpy as np
 from distributed import Worker
 
-from whalescan.core import WindowScores
+from whalescan.core import LOG_ODDS_STEP, ColumnScores
 from whalescan.engine import worker
 from whalescan.engine.chunking import Chunk
 from whalescan.engine.worker import LoadedChunk, ScoredChunk, ScoringTask
 
-_MAX_SCORE = 0.2
-"""Below every threshold: a survey without detections."""
+_HIGHEST = -2.0
+"""Log-odds below every threshold: a survey without detections."""
 _rng = np.random.default_rng(1)
 
 
 def load_chunk(chunk: Chunk, task: ScoringTask) -> LoadedChunk:
     """Return a chunk without audio and without missing spans."""
     del task
-    return LoadedChunk(chunk, 0, np.empty(0, np.float32), np.zeros(1, bool), (), (), ())
+    return LoadedChunk(chunk, 0, np.empty(0, np.float32), np.zeros(1, bool), (), (), 0, ())
 
 
 def score_loaded_chunk(loaded: LoadedChunk, task: ScoringTask) -> ScoredChunk:
-    """Return random scores, which compress as badly as a model's, and no boxes."""
-    n, n_classes = loaded.chunk.n_windows, len(task.model.spec.classes)
-    scores = _MAX_SCORE * _rng.random((n, n_classes), np.float32)
+    """Return random log-odds, which compress as badly as a model's, and no boxes."""
+    n, n_classes = loaded.chunk.n_columns, len(task.model.spec.classes)
+    log_odds = _HIGHEST - np.round(4 * _rng.random((n, n_classes), np.float32) / LOG_ODDS_STEP) * np.float32(LOG_ODDS_STEP)
     no_boxes = np.full((n, 4), np.nan, np.float32)
-    return ScoredChunk(loaded.chunk, WindowScores(scores, no_boxes, _rng.random((n, 4), np.float32)), (), ())
+    complexity = _rng.random((n, 4), np.float32).round(4)
+    return ScoredChunk(loaded.chunk, ColumnScores(log_odds.astype(np.float32), no_boxes, complexity), (), 0, ())
 
 
 def dask_setup(_worker: Worker) -> None:

@@ -1,4 +1,4 @@
-"""Throughput of a core where a GPU computes the networks: reading, cutting, boxes. The networks' results are replayed."""
+"""Throughput of a core where a GPU computes the network: reading, cutting, boxes. The network's results are replayed."""
 
 from __future__ import annotations
 
@@ -12,18 +12,16 @@ import soundfile
 import soxr
 from torch import Tensor
 
+from benchmarks.chunks import chunks_of
 from benchmarks.table import Row
 from whalescan import load_model
-from whalescan.audio.recordings import find_recordings, read_header
-from whalescan.detector.glancing import GlancingScorer, load_scorer
-from whalescan.detector.scorer import Scorer
-from whalescan.engine import chunking, worker
+from whalescan.detector.scorer import Scorer, load_scorer
+from whalescan.engine import worker
 from whalescan.engine.chunking import Chunk
 from whalescan.engine.worker import ScoringTask
 from whalescan.training.simulation import SimulationOptions, simulate_soundscape
 
 MINUTES = 60
-HOP_S = 0.5
 BATCH_SIZE = 512
 REPEATS = 3
 
@@ -41,52 +39,35 @@ def measure() -> list[Row]:
 
 
 def _row(what: str, path: Path) -> Row:
-    model = load_model()
-    task = ScoringTask(model, model.spec.grid(HOP_S), "cpu", BATCH_SIZE)
-    step = chunking.windows_per_chunk(task.grid, task.batching.n_windows)
-    chunks = list(chunking.split_recording(read_header(find_recordings([path])[0]), 1, task.grid, step))
-    scorer = load_scorer(model, "cpu", BATCH_SIZE)
-    assert isinstance(scorer, GlancingScorer)
+    task = ScoringTask(load_model(), "cpu", BATCH_SIZE)
+    chunks = chunks_of(path, task)
+    scorer = load_scorer(task.model, "cpu", BATCH_SIZE)
+    classify, results = scorer.classify, list[NetworkResult]()
+
+    def compute_and_record(audio: Tensor) -> NetworkResult:
+        results.append(classify(audio))
+        return results[-1]
+
     with mock.patch.object(worker, "cached_scorer", return_value=scorer):
-        block_results: list[NetworkResult] = []
-        window_results: list[NetworkResult] = []
-        with (
-            mock.patch.object(GlancingScorer, "_judge", _recording(GlancingScorer._judge, block_results)),
-            mock.patch.object(Scorer, "classify", _recording(Scorer.classify, window_results)),
-        ):
+        with mock.patch.object(Scorer, "classify", side_effect=compute_and_record):
             _score(chunks, task)
 
         def replay() -> None:
-            with (
-                mock.patch.object(GlancingScorer, "_judge", side_effect=block_results),
-                mock.patch.object(Scorer, "classify", side_effect=window_results),
-            ):
+            with mock.patch.object(Scorer, "classify", side_effect=results):
                 _score(chunks, task)
 
         seconds = _shortest(replay)
         reading_s = _shortest(lambda: [worker.load_chunk(chunk, task) for chunk in chunks])
-    n_scored = sum(len(logits) for _, logits, _ in window_results)
     return {
-        "what": f"{what}, {HOP_S:g} s hop",
+        "what": what,
         "x real time, a core": round(MINUTES * 60 / seconds),
         "of it reading": f"{reading_s / seconds:.0%}",
-        "windows scored by the whole network": f"{n_scored / sum(chunk.n_windows for chunk in chunks):.1%}",
     }
 
 
 def _score(chunks: Sequence[Chunk], task: ScoringTask) -> None:
     for chunk in chunks:
         worker.score_chunk(chunk, task)
-
-
-def _recording(compute: Callable[..., NetworkResult], results: list[NetworkResult]) -> Callable[..., NetworkResult]:
-    """A method that results as a network does, and keeps its results in the order of the questions."""
-
-    def compute_and_record(scorer: object, *inputs: Tensor) -> NetworkResult:
-        results.append(compute(scorer, *inputs))
-        return results[-1]
-
-    return compute_and_record
 
 
 def _shortest(work: Callable[[], object]) -> float:

@@ -11,7 +11,6 @@ from benchmarks.sparse import sparse_wav
 from benchmarks.table import Row
 
 RATE_HZ = 96_000
-HOP_S = 2.0
 LENGTHS_MIN = {"10 minutes": 10, "1 hour": 60, "4 hours": 240, "24 hours": 1440}
 _PEAK = """
 import sys, psutil, threading, time, whalescan
@@ -22,7 +21,7 @@ def watch():
         peak = max(peak, psutil.Process().memory_info().rss)
         time.sleep(0.05)
 watcher = threading.Thread(target=watch); watcher.start()
-survey = whalescan.scan(sys.argv[1], hop_s=float(sys.argv[2]))
+survey = whalescan.scan(sys.argv[1])
 done = True; watcher.join()
 assert survey.exit_code == 0, survey.files
 print(peak)
@@ -36,7 +35,7 @@ def measure() -> list[Row]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "constant.wav")
             sparse_wav(path, RATE_HZ, minutes * 60 * RATE_HZ, n_bits=8)
-            command = [sys.executable, "-c", _PEAK, str(path), str(HOP_S)]
+            command = [sys.executable, "-c", _PEAK, str(path)]
             peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         rows.append({"what": f"peak memory, {name} at {RATE_HZ // 1000} kHz", "MB": round(peak / 1e6)})
     return rows

@@ -1,12 +1,12 @@
-"""The same network run by OpenSoundscape, where that is installed."""
+"""The network for windows, run by OpenSoundscape, where that is installed."""
 
 from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
 
-from whalescan import load_model
-from whalescan.detector.model_file import load_detector
+from benchmarks.windows_network import BAND_HZ, N_BINS, N_FRAMES, RATE_HZ, WINDOW_SAMPLES, make_network
+from whalescan.detector.model_spec import UPCALL
 
 
 def is_installed() -> bool:
@@ -15,13 +15,10 @@ def is_installed() -> bool:
 
 
 def score(path: Path, hop_s: float) -> None:
-    """Score a 2 kHz recording, with spectrograms of the same size as ours."""
+    """Score the windows of a 2 kHz recording."""
     from opensoundscape import CNN
 
-    model = load_model()
-    o = model.spec.front_end
-    spectrogram = {"height": o.n_bins, "width": o.n_frames, "channels": 3, "bandpass_range": o.band_hz}
-    window_s = o.window_samples / o.rate_hz
-    cnn = CNN(load_detector(model).network, list(model.spec.classes), window_s, sample_rate=o.rate_hz, **spectrogram)
+    spectrogram = {"height": N_BINS, "width": N_FRAMES, "channels": 3, "bandpass_range": BAND_HZ}
+    cnn = CNN(make_network(), [UPCALL], WINDOW_SAMPLES / RATE_HZ, sample_rate=RATE_HZ, **spectrogram)
     cnn.device = "cpu"
     cnn.predict([str(path)], clip_step=hop_s, batch_size=32, num_workers=2, progress_bar=False)

@@ -1,4 +1,4 @@
-"""Baseline: the same network in plain PyTorch, in float32, with a DataLoader of windows."""
+"""Baseline: a network for windows in plain PyTorch, in float32, with a DataLoader of windows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from whalescan import load_model
-from whalescan.detector.model_file import load_detector
+from benchmarks.windows_network import RATE_HZ, WINDOW_SAMPLES, WindowsNetwork
 
 
 class Windows(Dataset[Tensor]):
@@ -22,16 +21,16 @@ class Windows(Dataset[Tensor]):
         self.samples, self.hop_samples = torch.from_numpy(samples), hop_samples
 
     def __len__(self) -> int:
-        return (len(self.samples) - 4000) // self.hop_samples + 1
+        return (len(self.samples) - WINDOW_SAMPLES) // self.hop_samples + 1
 
     def __getitem__(self, i: int) -> Tensor:
         begin = i * self.hop_samples
-        return self.samples[begin : begin + 4000]
+        return self.samples[begin : begin + WINDOW_SAMPLES]
 
 
 def score(path: Path, hop_s: float) -> np.ndarray:
     """Return the scores ``[n_windows]`` of a 2 kHz recording."""
-    detector = load_detector(load_model())
-    loader = DataLoader(Windows(path, round(hop_s * 2000)), batch_size=32, num_workers=2)
+    network = WindowsNetwork().eval()
+    loader = DataLoader(Windows(path, round(hop_s * RATE_HZ)), batch_size=32, num_workers=2)
     with torch.inference_mode():
-        return torch.cat([detector(batch).sigmoid() for batch in loader]).numpy()[:, 0]
+        return torch.cat([network(batch) for batch in loader]).numpy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,9 +15,11 @@ from benchmarks.sparse import sparse_wav
 from benchmarks.table import Row
 from whalescan.audio import recordings, timeline
 from whalescan.audio.start_times import ClockOptions
-from whalescan.detector.batching import BATCH_SIZE, batching
+from whalescan.core import Recording
+from whalescan.detector.batching import BATCH_SIZE
 from whalescan.detector.model_spec import find_model
 from whalescan.engine import chunking
+from whalescan.engine.worker import ScoringTask
 from whalescan.options import ScoreOptions
 from whalescan.survey.scoring import inspect_recordings
 
@@ -56,16 +58,20 @@ def _measure() -> list[Row]:
         followers = timed("order them in time", lambda: timeline.successors(ready))
         assert len(followers) == N_RECORDINGS - 1
         timed("find gaps and overlaps", lambda: timeline.find_gaps(ready))
-        spec = find_model().spec
-        grid = spec.grid(ScoreOptions().hop_s)
-        batch = batching(spec, grid, BATCH_SIZE, exact=False)
-        step = chunking.windows_per_chunk(grid, batch.n_windows, N_RECORDINGS * LENGTH_S)
-        n_chunks = timed(
-            "cut them into chunks",
-            lambda: sum(1 for recording in ready for _ in chunking.split_recording(recording, 1, grid, step)),
-        )
+        task = ScoringTask(find_model(), "cpu", BATCH_SIZE)
+        n_chunks = timed("cut them into chunks", lambda: _n_chunks(ready, followers, task))
     rows.append({"what": f"all ({n_chunks:,} chunks)", "s": round(sum(elapsed_s), 1), "peak MB": peak_mb()})
     return rows
+
+
+def _n_chunks(ready: Sequence[Recording], followers: Mapping[str, Recording], task: ScoringTask) -> int:
+    spec = task.model.spec
+    size = chunking.columns_per_chunk(task.columns, task.batch_columns, N_RECORDINGS * LENGTH_S)
+    n = 0
+    for recording in ready:
+        following = chunking.following_recordings(recording, followers, spec)
+        n += sum(1 for _ in chunking.split_channel(chunking.whole_channel(recording, 1, following, spec), size))
+    return n
 
 
 def peak_mb() -> int:

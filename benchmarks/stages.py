@@ -22,21 +22,22 @@ from benchmarks.table import Row
 from whalescan import load_model
 from whalescan.audio import reading, recordings
 from whalescan.core import Detection, FloatArray, Recording, RecordingResult
-from whalescan.detections.detection_rule import DetectionRule, WindowTrack, find_detections
-from whalescan.detector.batching import BLOCK_S
+from whalescan.detections.detection_rule import ColumnTrack, DetectionRule, find_detections
+from whalescan.detector import complexity
+from whalescan.detector.batching import batch_blocks, block_columns
 from whalescan.detector.device import best_dtype, choose_device, synchronize
-from whalescan.detector.glance import prepare_to_glance
-from whalescan.detector.model_file import load_detector, load_glance
-from whalescan.detector.network import prepare_for_inference
+from whalescan.detector.frontend import N_CHANNELS
+from whalescan.detector.inference import prepare_for_inference
+from whalescan.detector.model_file import load_detector
+from whalescan.detector.model_spec import ARCHITECTURE, FrontEndOptions, NetworkOptions
+from whalescan.detector.network import Detector
 from whalescan.engine.local_cluster import find_gpus, suggest_batch_size
 from whalescan.engine.process_settings import configure_for_scoring
 from whalescan.tables import csvs
 from whalescan.training.simulation import SimulationOptions, simulate_soundscape
 
 MINUTES = 5
-HOP_S = 0.5
 REPEATS = 5
-_BLOCK_SAMPLES = 256 + 40 * (139 * 16 - 1)
 _MATRIX_SIZE, _MATRIX_SIZE_GPU = 1024, 8192
 _COPY_BYTES = 2**29
 _CPU = torch.device("cpu")
@@ -74,48 +75,56 @@ def _read(path: Path) -> None:
 
 
 def _networks(sound: FloatArray, device: torch.device) -> list[Row]:
-    """Return rows for front ends and networks: operations as torch counts them, bytes read and written, and their shares of
-    the measured maximum rates.
+    """Return rows for spectrogram, network and complexity: operations as torch counts them, bytes read and written, and
+    their shares of the measured maximum rates. The context of blocks, which is computed twice, is included.
     """
-    model, dtype, is_gpu = load_model(), best_dtype(device), device.type == "cuda"
-    detector, glance = prepare_for_inference(load_detector(model), device, dtype), load_glance(model)
-    assert glance is not None
-    glance = prepare_to_glance(glance, device, dtype)
-    n_windows = suggest_batch_size(find_gpus(device.type))
-    n_blocks = max(1, n_windows * 2 // BLOCK_S)
-    windows = torch.from_numpy(np.resize(sound, (n_windows, 4000))).to(device)
-    blocks = torch.from_numpy(np.resize(sound, (n_blocks, _BLOCK_SAMPLES))).to(device)
-    begins = (2560 + 1000 * torch.arange(80)).to(device)
-    network_input = detector.frontend(windows)
-    block_input = glance.frontend.network_input(glance.frontend.normalise_blocks(blocks))
-    windows_s, blocks_s = n_windows * HOP_S, n_blocks * len(begins) * HOP_S
+    model, dtype = load_model(), best_dtype(device)
+    spec, columns = model.spec, model.spec.columns
+    detector = prepare_for_inference(load_detector(model), device, dtype)
+    n_blocks = batch_blocks(suggest_batch_size(find_gpus(device.type)), columns, spec.front_end.window_samples)
+    n_columns = block_columns(columns) + 2 * (spec.context_samples // columns.column_samples - 1)
+    options = spec.front_end
+    n_samples = (n_columns * options.column_frames - 1) * options.frame_hop_samples + options.fft_samples
+    blocks = torch.from_numpy(np.resize(sound, (n_blocks, n_samples))).to(device)
+    audio_s = n_blocks * block_columns(columns) * columns.column_samples / columns.rate_hz
+    spectrogram = detector.frontend.normalise(blocks)
+    network_input = detector.frontend.network_input(spectrogram)
     rate, bandwidth = _matrix_rate(dtype, device), _bandwidth(device)
-    stages: dict[str, tuple[float, Callable[[], object]]] = {
-        "spectrogram of windows": (windows_s, lambda: detector.frontend(windows)),
-        "spectrogram of blocks": (blocks_s, lambda: glance.frontend.network_input(glance.frontend.normalise_blocks(blocks))),
-        "network, every window": (windows_s, lambda: detector.classify(network_input)),
-        "glance": (blocks_s, lambda: glance.judge(block_input, begins)),
+    stages: dict[str, Callable[[], object]] = {
+        "spectrogram": lambda: detector.frontend(blocks),
+        "network": lambda: detector.classify(network_input),
+        "complexity": lambda: complexity.column_complexity(spectrogram.power, options),
     }
-    if is_gpu:
-        stages["glance, replayed from a CUDA graph"] = blocks_s, _graph(lambda: glance.judge(block_input, begins))
+    if device.type == "cuda":
+        stages["network, replayed from a CUDA graph"] = _graph(lambda: detector.classify(network_input))
     rows: list[Row] = [
         {"stage": f"product of matrices, {dtype}, {device}", "GFLOP/s": round(rate / 1e9)},
         {"stage": f"copy in memory, read and written, {device}", "GB/s": round(bandwidth / 1e9, 1)},
     ]
-    for name, (audio_s, work) in stages.items():
+    for name, work in stages.items():
         seconds = _seconds(work, device)
-        row: Row = {"stage": f"{name}, {HOP_S:g} s hop", "x real time": round(audio_s / seconds)}
+        row: Row = {"stage": name, "x real time": round(audio_s / seconds)}
         if "graph" not in name:
             with FlopCounterMode(display=False) as operations, MemoryTraffic() as traffic:
                 work()
             n_operations = operations.get_total_flops()
             if n_operations:
-                row["GFLOP a second of audio"] = round(n_operations / audio_s / 1e9, 2)
+                row["GFLOP a second of audio"] = round(n_operations / audio_s / 1e9, 3)
                 row["of the matrix rate"] = f"{n_operations / seconds / rate:.0%}"
             row["MB a second of audio"] = round(traffic.n_bytes / audio_s / 1e6, 1)
             row["of the copy's rate"] = f"{traffic.n_bytes / seconds / bandwidth:.0%}"
         rows.append(row)
     return rows
+
+
+def gflop_per_second(front_end: FrontEndOptions, network: NetworkOptions) -> float:
+    """Return the operations of a network for a second of audio, in 10^9 and without context, as torch counts them."""
+    detector = Detector(ARCHITECTURE, front_end, network, 1).eval()
+    n_frames = 40 * front_end.column_frames
+    pictures = torch.zeros(1, N_CHANNELS, front_end.n_bins, n_frames)
+    with torch.inference_mode(), FlopCounterMode(display=False) as operations:
+        detector.classify(pictures)
+    return int(operations.get_total_flops()) / (n_frames * front_end.frame_hop_samples / front_end.rate_hz) / 1e9
 
 
 class MemoryTraffic(TorchDispatchMode):
@@ -151,22 +160,22 @@ def _graph(work: Callable[[], object]) -> Callable[[], object]:
 
 def _tables(sound: FloatArray) -> list[Row]:
     """Return rows for detections and tables of an hour of scores, with a call every half minute."""
-    grid, random = load_model().spec.grid(HOP_S), np.random.default_rng(1)
-    n = round(3600 / HOP_S)
-    scores = (0.2 * random.random(n)).astype(np.float32)
-    scores[:: round(30 / HOP_S)] = 0.9
-    boxes = np.tile(np.array([1000, 3000, 90, 200], np.float32), (n, 1))
-    track = WindowTrack.regular(boxes, grid, n * grid.hop_samples)
-    found = find_detections(scores, track, DetectionRule())
+    columns, random = load_model().spec.columns, np.random.default_rng(1)
+    n_samples = 3600 * columns.rate_hz
+    n = columns.n_columns(n_samples)
+    log_odds = random.normal(-5, 1, n).astype(np.float32)
+    log_odds[:: round(30 * columns.rate_hz / columns.column_samples)] = 3
+    boxes = np.tile(np.array([-1000, 1000, 90, 200], np.float32), (n, 1))
+    track = ColumnTrack.regular(log_odds, boxes, columns, n_samples)
     recording = Recording("noise", Path("noise.wav"), "noise.wav", 2000, 3600 * 2000, 1, len(sound))
     detections = [
         Detection(
             "noise", 1, c.begin_sample / 2000, c.end_sample / 2000, c.low_hz, c.high_hz, "upcall", c.score, f"{i:016x}"
         )
-        for i, c in enumerate(found)
+        for i, c in enumerate(find_detections(track, DetectionRule()))
     ]
     stages: dict[str, Callable[[], object]] = {
-        "detections": lambda: find_detections(scores, track, DetectionRule()),
+        "detections": lambda: find_detections(track, DetectionRule()),
         "detections.csv": lambda: csvs.detections_csv([RecordingResult.of(recording, detections=detections)]),
     }
     return [{"stage": name, "x real time": round(3600 / _seconds(work))} for name, work in stages.items()]

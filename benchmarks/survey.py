@@ -27,12 +27,12 @@ from benchmarks.planning import peak_mb
 from benchmarks.sparse import sparse_wav
 from benchmarks.table import Row
 from whalescan.audio import recordings
-from whalescan.detector.batching import BATCH_SIZE, batching
+from whalescan.detector.batching import BATCH_SIZE
 from whalescan.detector.model_spec import find_model
 from whalescan.engine import chunking
 from whalescan.engine.dispatch import ChunkDispatcher
-from whalescan.engine.worker import ScoredChunk
-from whalescan.options import ScoreOptions, WorkOptions
+from whalescan.engine.worker import ScoredChunk, ScoringTask
+from whalescan.options import WorkOptions
 from whalescan.scores.score_file import ScoreFile
 from whalescan.survey import outputs, run, scoring
 from whalescan.survey.score_assembly import ScoreAssembly
@@ -199,11 +199,9 @@ def _rows(measured: _RunMeasurements, begin_s: float) -> list[Row]:
 
 def _chunks_each(n_recordings: int) -> int:
     """Return the number of chunks of a recording."""
-    spec = find_model().spec
-    grid = spec.grid(ScoreOptions().hop_s)
-    batch = batching(spec, grid, BATCH_SIZE, exact=False)
-    step = chunking.windows_per_chunk(grid, batch.n_windows, n_recordings * _LENGTH_S)
-    return -(-_LENGTH_S * grid.rate_hz // grid.hop_samples // step)
+    task = ScoringTask(find_model(), "cpu", BATCH_SIZE)
+    step = chunking.columns_per_chunk(task.columns, task.batch_columns, n_recordings * _LENGTH_S)
+    return -(-task.columns.n_columns(_LENGTH_S * task.columns.rate_hz) // step)
 
 
 def _cpu_s(process: psutil.Process) -> float:

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import soundfile
 
+from benchmarks.chunks import chunks_of
 from benchmarks.dask_processes import start_cluster
 from benchmarks.table import Row
-from whalescan.audio.recordings import find_recordings, read_header
 from whalescan.detector.batching import BATCH_SIZE
 from whalescan.detector.model_spec import find_model
-from whalescan.engine import chunking
 from whalescan.engine.cluster import worker_pool
 from whalescan.engine.dispatch import ChunkDispatcher
 from whalescan.engine.process_settings import InterruptHandler
@@ -23,11 +22,8 @@ from whalescan.options import WorkOptions
 from whalescan.training.simulation import SimulationOptions, simulate_soundscape
 
 COUNTS = (1, 2, 4, 8)
-MINUTES = 40
-HOP_S = 0.25
+MINUTES = 120
 REPEATS = 2
-_CHUNK_S = 60
-"""Short, so that workers are not idle for long at the end."""
 
 
 def measure() -> list[Row]:
@@ -50,11 +46,8 @@ def measure() -> list[Row]:
 
 def _seconds(path: Path, n_workers: int) -> tuple[float, float]:
     """Return the elapsed and the CPU time of scoring, after every worker has loaded the model."""
-    model = find_model()
-    grid = model.spec.grid(HOP_S)
-    task = ScoringTask(model, grid, "cpu", BATCH_SIZE)
-    step = max(1, round(_CHUNK_S / HOP_S / task.batching.n_windows)) * task.batching.n_windows
-    chunks = list(chunking.split_recording(read_header(find_recordings([path])[0]), 1, grid, step))
+    task = ScoringTask(find_model(), "cpu", BATCH_SIZE)
+    chunks = chunks_of(path, task)
     with start_cluster(n_workers) as started, worker_pool(WorkOptions(scheduler=str(started.scheduler_file)), 0) as workers:
         warm = [
             workers.client.submit(score_chunk, chunks[0], task, workers=[address], pure=False)

@@ -26,7 +26,6 @@ import soxr
 from benchmarks.table import Row
 from whalescan.training.simulation import SimulationOptions, simulate_soundscape
 
-HOP_S = 0.5
 YEAR_H = 8760
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 _BOTTLENECK_PERCENT = 80
@@ -61,14 +60,14 @@ def _survey(what: str, hour: Path, hours: int, device: str) -> Row:
         os.link(hour, recordings / f"noise_{start:%Y%m%dT%H%M%S}Z{hour.suffix}")
     command = [sys.executable, "-m", "whalescan", "run", str(recordings), "-o", str(recordings / "out"), "--quiet"]
     begin = time.perf_counter()
-    with subprocess.Popen([*command, "--hop", f"{HOP_S}", "--device", device]) as run, _UsageMonitor(run.pid) as monitor:
+    with subprocess.Popen([*command, "--device", device]) as run, _UsageMonitor(run.pid) as monitor:
         assert run.wait() == 0
         seconds = time.perf_counter() - begin
     shutil.rmtree(recordings)
     busy = {"GPU": monitor.median("gpu"), "processor": monitor.median("processor")}
     bound = max(busy, key=lambda name: busy[name] or 0)
     return {
-        "what": f"{what}, {hours} h, {HOP_S:g} s hop, {device}",
+        "what": f"{what}, {hours} h, {device}",
         "s": round(seconds, 1),
         "x real time": round(hours * 3600 / seconds),
         "a year, minutes": round(YEAR_H / hours * seconds / 60, 1),
